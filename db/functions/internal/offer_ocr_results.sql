@@ -1,0 +1,229 @@
+-- Where results are written (G1-G4, G6, G7, G10, G11). update_ocr_safe() and
+-- update_ocr_batch_safe() are two doors to it; one result is a batch of one.
+-- Three steps: lock the documents, judge and write in one statement, record what was
+-- refused. The trigger removes the jobs and writes the history.
+-- A second statement after the locks, because only a new snapshot sees what those had
+-- written for whom the locks were waited for.
+-- Elements that depend on each other (the same document twice, the same text twice) are
+-- offered one after the other, so that each sees the one before it.
+
+create or replace function offer_ocr_results(p_results ocr_result [])
+returns table (
+    ordinal integer,
+    document_id documents.id%type,
+    outcome text,
+    detail text
+)
+language plpgsql
+volatile
+set search_path from current
+set enable_seqscan = off
+as $function$
+declare
+    v_document_ids ocr_id_types.document_ids%type;
+    v_settings ocr_settings;
+    v_result ocr_result;
+    v_is_dependent boolean := false;
+    v_ordinal integer := 0;
+begin
+    v_document_ids := array(
+        select distinct r.document_id from unnest(p_results) as r
+        where r.document_id is not null
+    );
+    perform lock_ocr_documents(v_document_ids);
+    select s.* into strict v_settings from ocr_settings as s;
+
+    if cardinality(p_results) > 1 then
+        select
+            count(*) <> count(distinct r.document_id)
+            or count(hash_ocr_text(r.ocr_text)) filter (
+                where r.word_count >= v_settings.foreign_text_min_words
+            ) <> count(distinct hash_ocr_text(r.ocr_text)) filter (
+                where r.word_count >= v_settings.foreign_text_min_words
+            )
+        into v_is_dependent
+        from unnest(p_results) as r;
+    end if;
+    if v_is_dependent then
+        foreach v_result in array p_results loop
+            v_ordinal := v_ordinal + 1;
+            return query
+            select v_ordinal, o.document_id, o.outcome, o.detail
+            from offer_ocr_results(array[v_result]) as o;
+        end loop;
+        return;
+    end if;
+
+    if v_settings.foreign_text_policy = 'refuse' then
+        -- two writers of the same text must see each other; taken after the rows and in
+        -- one order by everybody (G12)
+        perform pg_advisory_xact_lock(h.hash)
+        from (
+            select distinct hash_ocr_text(r.ocr_text) as hash
+            from unnest(p_results) as r
+            where r.word_count >= v_settings.foreign_text_min_words
+            order by 1
+        ) as h;
+    end if;
+
+    return query
+    with
+    judged as materialized (
+        select
+            r.ordinal,
+            r.document_id,
+            r.expected_filename,
+            r.ocr_text,
+            r.confidence,
+            r.word_count,
+            r.processing_time_ms,
+            r.lease_token,
+            r.source_hash,
+            r.engine,
+            d.ocr_status,
+            d.ocr_lease_token,
+            d.filename,
+            d.file_hash,
+            v.verdict,
+            i.invalid,
+            f.id as foreign_id,
+            case
+                when v.verdict in ('written', 'implausible_result')
+                    and i.invalid is not null
+                    then 'rejected_by_database'
+                when v.verdict = 'written'
+                    and f.id is not null
+                    and v_settings.foreign_text_policy = 'refuse'
+                    then 'foreign_text'
+                else v.verdict
+            end as outcome
+        from unnest(p_results) with ordinality as r (
+            document_id, expected_filename, ocr_text, confidence, word_count,
+            processing_time_ms, lease_token, source_hash, engine, ordinal
+        )
+        left join documents as d
+            on d.id = r.document_id and d.id = any(v_document_ids)
+        cross join lateral (
+            select judge_ocr_result(
+                d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
+                d.filename, d.file_hash,
+                r.lease_token, r.expected_filename, r.source_hash,
+                r.ocr_text, r.confidence, r.word_count,
+                v_settings.require_lease_token, v_settings.require_source_hash,
+                v_settings.word_count_tolerance
+            )
+        ) as v (verdict)
+        cross join lateral (
+            select find_invalid_result(
+                r.document_id, r.expected_filename, r.ocr_text, r.confidence,
+                r.word_count, r.processing_time_ms, r.source_hash
+            )
+        ) as i (invalid)
+        left join lateral (
+            select o.id
+            from documents as o
+            where
+                v.verdict = 'written'
+                and v_settings.foreign_text_policy <> 'off'
+                and r.word_count >= v_settings.foreign_text_min_words
+                and o.ocr_text_hash = hash_ocr_text(r.ocr_text)
+                and o.id <> r.document_id
+                and (o.file_hash = d.file_hash) is not true
+                and o.ocr_text = r.ocr_text
+            limit 1
+        ) as f on true
+    ),
+    written as (
+        update documents as d
+        set
+            ocr_status = 'completed',
+            ocr_text = j.ocr_text,
+            ocr_confidence = j.confidence,
+            ocr_word_count = j.word_count,
+            ocr_processing_time_ms = j.processing_time_ms,
+            ocr_engine = j.engine,
+            ocr_source_hash = j.source_hash,
+            ocr_result_token = j.ocr_lease_token,
+            ocr_completed_at = clock_timestamp(),
+            updated_at = clock_timestamp()
+        from judged as j
+        where
+            d.id = j.document_id
+            and d.id = any(v_document_ids)
+            and j.outcome = 'written'
+    ),
+    described as (
+        select
+            j.*,
+            case j.outcome
+                when 'document_missing' then 'there is no such document'
+                when 'already_completed'
+                    then 'the document was completed under another lease'
+                when 'stale_lease'
+                    then case
+                        when j.ocr_status = 'processing'
+                            then 'another lease is live: the job was reset and claimed '
+                                'again'
+                        else format('the document is %s: no lease is live', j.ocr_status)
+                    end
+                when 'lease_required'
+                    then 'no lease token was given, and the document was claimed more '
+                        'than once or the setting require_lease_token is on'
+                when 'filename_mismatch'
+                    then format(
+                        'the document''s filename is %L, not %L',
+                        j.filename, j.expected_filename
+                    )
+                when 'source_mismatch'
+                    then case
+                        when j.source_hash is null
+                            then 'no source hash was given, and the setting '
+                                'require_source_hash is on'
+                        else 'the text was read from other bytes than the document''s '
+                            'file'
+                    end
+                when 'implausible_result'
+                    then format(
+                        '%s words and confidence %s do not fit a text of %s characters',
+                        j.word_count, j.confidence, length(j.ocr_text)
+                    )
+                when 'rejected_by_database' then '22023: ' || j.invalid
+                when 'foreign_text'
+                    then format('document %s carries this very text', j.foreign_id)
+                when 'written'
+                    then 'document ' || j.foreign_id || ' carries this very text'
+            end as detail
+        from judged as j
+    ),
+    incident as (
+        insert into ocr_incidents (
+            reason, document_id, job_id, worker_id, offered_token, live_token,
+            expected_filename, actual_filename, offered_hash, actual_hash,
+            text_length, text_hash, other_document_id, detail
+        )
+        select
+            case when e.outcome = 'written' then 'foreign_text' else e.outcome end,
+            e.document_id, q.id, q.worker_id, e.lease_token, e.ocr_lease_token,
+            e.expected_filename, e.filename, e.source_hash, e.file_hash,
+            length(e.ocr_text), hash_ocr_text(e.ocr_text), e.foreign_id, e.detail
+        from described as e
+        left join ocr_queue as q
+            on
+                q.document_id = e.document_id
+                and q.document_id = any(v_document_ids)
+                and q.status = 'processing'
+        where
+            e.outcome not in ('written', 'already_written')
+            or e.foreign_id is not null
+    )
+    select e.ordinal::integer, e.document_id, e.outcome, e.detail
+    from described as e
+    order by e.ordinal;
+end;
+$function$;
+
+comment on function offer_ocr_results is
+'Internal. Offers results for documents: locks, judges by judge_ocr_result(), looks for
+foreign texts (G7), writes what may be written and records an incident for what may not
+(G10). Returns the outcome of each element, in order. An error that the write itself
+raises goes through to the caller.';

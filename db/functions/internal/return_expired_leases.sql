@@ -1,0 +1,66 @@
+-- Called by claims, now and then (ocr_settings.expiry_sweep_interval): the row of
+-- ocr_queue_state is the turnstile. Reads the jobs in processing, of which there are as
+-- many as there is work in hand, through their own partial index.
+-- Never waits: what is locked is being ended or written right now.
+
+create or replace function return_expired_leases()
+returns integer
+language plpgsql
+volatile
+set search_path from current
+set enable_seqscan = off
+as $function$
+declare
+    v_now constant timestamptz := clock_timestamp();
+    v_document_ids ocr_id_types.document_ids%type;
+    v_count integer;
+begin
+    perform from ocr_queue_state as t
+    where t.next_expiry_sweep_at <= v_now
+    for update skip locked;
+    if not found then
+        return 0;
+    end if;
+    update ocr_queue_state as t
+    set next_expiry_sweep_at = v_now + s.expiry_sweep_interval
+    from ocr_settings as s;
+
+    -- ids first, then the locks: an estimate of how many leases have expired must not
+    -- choose the plan of the lookup in documents
+    v_document_ids := array(
+        select q.document_id
+        from ocr_queue as q
+        where q.status = 'processing' and q.lease_expires_at < v_now
+    );
+    v_document_ids := array(
+        select d.id
+        from documents as d
+        where d.id = any(v_document_ids)
+        order by d.id
+        for no key update skip locked
+    );
+    -- again under the locks: a heartbeat may have come in between
+    v_document_ids := array(
+        select q.document_id
+        from ocr_queue as q
+        where
+            q.document_id = any(v_document_ids)
+            and q.status = 'processing'
+            and q.lease_expires_at < v_now
+    );
+    if cardinality(v_document_ids) = 0 then
+        return 0;
+    end if;
+
+    select count(*) into v_count
+    from end_ocr_leases(
+        v_document_ids, 'expired', 'the lease expired', 'retry', true
+    );
+    return v_count;
+end;
+$function$;
+
+comment on function return_expired_leases is
+'Internal. Returns jobs whose lease has expired to pending, or to failed where attempts
+are used up (G9), at most once per ocr_settings.expiry_sweep_interval over all callers.
+Returns how many.';

@@ -1,0 +1,231 @@
+-- Takes the jobs that are due, highest priority first, then oldest due; each becomes
+-- processing under a new lease (G2, G5).
+-- Waits for nobody (G12): a job is taken with its document or passed over, whoever holds
+-- either; the order of the locks does not matter when neither is waited for.
+-- Cost: one index range per priority that has pending jobs. Jobs that wait out a backoff
+-- stand behind the due ones of their priority and are not visited.
+-- The planner settings pin nested loops over indexes: with a parameter as limit it would
+-- expect a tenth of the table and choose scans of both tables.
+
+create or replace function claim_ocr_jobs(
+    p_worker_id text,
+    p_batch_size integer default 1,
+    p_lease interval default null,
+    p_raise_if_closed boolean default false
+)
+returns table (
+    job_id ocr_queue.id%type,
+    document_id documents.id%type,
+    filename text,
+    file_path text,
+    file_hash text,
+    file_size bigint,
+    mime_type text,
+    priority integer,
+    attempt integer,
+    max_attempts integer,
+    lease_token uuid,
+    lease_expires_at timestamptz
+)
+language plpgsql
+volatile
+security definer
+set search_path from current
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $function$
+declare
+    v_now constant timestamptz := clock_timestamp();
+    v_settings ocr_settings;
+    v_state ocr_queue_state;
+    v_priority integer;
+    v_wanted integer := p_batch_size;
+    v_is_probe boolean := false;
+    v_picked_jobs ocr_id_types.document_ids%type;
+    v_leftovers ocr_id_types.document_ids%type;
+    v_jobs ocr_id_types.document_ids%type := '{}';
+    v_closed_because text;
+begin
+    if p_worker_id is null or p_worker_id !~ '\S' then
+        perform reject_argument('p_worker_id', 'the name of the worker', p_worker_id);
+    end if;
+    if (p_batch_size between 1 and 10000) is not true then
+        perform reject_argument(
+            'p_batch_size', 'between 1 and 10000', p_batch_size::text
+        );
+    end if;
+    if (p_lease is null or p_lease between interval '1 second' and interval '1 day')
+        is not true
+    then
+        perform reject_argument(
+            'p_lease', 'null or between 1 second and 1 day', p_lease::text
+        );
+    end if;
+
+    select s.* into strict v_settings from ocr_settings as s;
+    select t.* into strict v_state from ocr_queue_state as t;
+
+    if v_state.next_expiry_sweep_at <= v_now then
+        perform return_expired_leases();
+    end if;
+
+    if v_state.paused_at is not null then
+        v_closed_because := format(
+            'the queue is paused since %s by %s: %s',
+            v_state.paused_at, v_state.paused_by, v_state.paused_reason
+        );
+    elsif v_state.circuit_state <> 'closed' then
+        if admit_circuit_probe() then
+            select t.circuit_state <> 'closed' into v_is_probe
+            from ocr_queue_state as t;
+            if v_is_probe then
+                v_wanted := 1;
+            end if;
+        else
+            v_closed_because := format(
+                'the circuit is %s after infrastructure errors, the last one: %s',
+                v_state.circuit_state, v_state.circuit_last_error
+            );
+        end if;
+    end if;
+    if v_closed_because is not null then
+        if p_raise_if_closed then
+            raise exception using
+                errcode = 'OG007',
+                message = v_closed_because,
+                detail = 'Claims return nothing.',
+                hint = 'See ocr_queue_state; an operator resumes a paused queue with '
+                    'resume_ocr_queue(), a circuit recovers by itself.';
+        end if;
+        return;
+    end if;
+
+    if v_settings.max_concurrent_jobs is not null then
+        -- Counting and claiming must be one step, else two claims share the last free
+        -- place. Whoever finds another claim at it goes away and polls again.
+        if not pg_try_advisory_xact_lock(
+            hashtextextended('ocr_guardrails.max_concurrent_jobs', 0)
+        ) then
+            return;
+        end if;
+        v_wanted := least(
+            v_wanted,
+            v_settings.max_concurrent_jobs
+            - (select count(*) from ocr_queue as q where q.status = 'processing')
+        );
+    end if;
+
+    v_priority := (
+        select max(q.priority) from ocr_queue as q where q.status = 'pending'
+    );
+    while v_priority is not null and v_wanted > 0 loop
+        select
+            array_agg(p.id) filter (where p.ocr_status <> 'completed'),
+            array_agg(p.document_id) filter (where p.ocr_status = 'completed')
+        into v_picked_jobs, v_leftovers
+        from (
+            select
+                q.id,
+                q.document_id,
+                d.ocr_status
+            from ocr_queue as q
+            inner join documents as d on d.id = q.document_id
+            where
+                q.status = 'pending'
+                and q.priority = v_priority
+                and q.run_after <= v_now
+            order by q.run_after
+            limit v_wanted
+            for no key update of d skip locked
+            for update of q skip locked
+        ) as p;
+
+        if v_leftovers is not null then
+            -- a job that somebody enqueued by hand for a completed document (G4)
+            delete from ocr_queue as q where q.document_id = any(v_leftovers);
+            continue;
+        end if;
+
+        v_jobs := v_jobs || v_picked_jobs;
+        v_wanted := v_wanted - coalesce(cardinality(v_picked_jobs), 0);
+        v_priority := (
+            select max(q.priority)
+            from ocr_queue as q
+            where q.status = 'pending' and q.priority < v_priority
+        );
+    end loop;
+    if cardinality(v_jobs) = 0 then
+        return;
+    end if;
+
+    return query
+    with
+    job as (
+        update ocr_queue as q
+        set
+            status = 'processing',
+            attempts = least(q.attempts + 1, q.max_attempts),
+            started_at = v_now,
+            heartbeat_at = v_now,
+            completed_at = null,
+            worker_id = p_worker_id,
+            lease_expires_at = v_now + coalesce(p_lease, v_settings.default_lease),
+            progress_current = null,
+            progress_total = null
+        where q.id = any(v_jobs)
+        returning
+            q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
+            q.lease_expires_at, q.run_after
+    ),
+    claimed as (
+        update documents as d
+        set
+            ocr_status = 'processing',
+            ocr_lease_token = gen_random_uuid(),
+            ocr_claims = d.ocr_claims + 1,
+            updated_at = v_now
+        from job as j
+        where d.id = j.document_id
+        returning
+            j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
+            d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
+            j.lease_expires_at, j.run_after
+    ),
+    probe as (
+        update ocr_queue_state as t
+        set
+            circuit_state = 'half_open',
+            circuit_changed_at = v_now,
+            circuit_open_until = null,
+            circuit_probe_document_id = c.id,
+            circuit_probe_token = c.ocr_lease_token
+        from claimed as c
+        where v_is_probe
+    )
+    select
+        c.job_id,
+        c.id,
+        c.filename,
+        c.file_path,
+        c.file_hash,
+        c.file_size,
+        c.mime_type,
+        c.priority,
+        c.attempts,
+        c.max_attempts,
+        c.ocr_lease_token,
+        c.lease_expires_at
+    from claimed as c
+    order by c.priority desc, c.run_after, c.job_id;
+end;
+$function$;
+
+comment on function claim_ocr_jobs is
+'Takes up to p_batch_size due jobs for a worker, highest priority first, then oldest due.
+Each row names the file to read and the lease token to offer its result with; the lease
+lasts p_lease (default: ocr_settings.default_lease) unless extend_ocr_leases() extends it.
+Returns nothing while the queue is paused or the circuit is open (with p_raise_if_closed:
+OG007), and no more than ocr_settings.max_concurrent_jobs allow. Also returns expired
+leases to the queue (G9). Waits for no lock (G12). Raises 22023 for a worker without
+name, a batch outside 1 to 10000, a lease outside 1 second to 1 day.';

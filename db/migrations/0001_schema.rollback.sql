@@ -1,0 +1,12 @@
+drop type ocr_result;
+drop type ocr_id_types;
+drop table ocr_schema_files;
+drop table ocr_lease_locks;
+drop table ocr_file_checks;
+drop table ocr_queue_state;
+drop table ocr_settings;
+drop table ocr_previous_results;
+drop table ocr_incidents;
+drop table ocr_job_history;
+drop table ocr_queue;
+drop table documents;

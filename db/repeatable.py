@@ -1,0 +1,247 @@
+"""The repeatable SQL: which files there are, in which order, and how they are loaded.
+
+This stands beside the SQL because plain ``yoyo apply`` must work where the Python
+package is not installed: the hook ``migrations/post-apply.py`` finds it by its path,
+and so does ``ocr_guardrails.sqlfiles``. It knows the DB-API only, as yoyo may have been
+told to use another driver.
+
+What a load creates is recorded in ``ocr_schema_objects``, read from the catalog rather
+than from the files' text. So it is known exactly what is ours: a rollback drops that
+and nothing to which the application has given a similar name, a function that a new
+version no longer has is dropped, and ``ocr-guardrails status`` sees what was changed by
+hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+
+# The order of loading; within a folder, files go by name.
+FOLDERS = (
+    "functions/internal",
+    "functions/producing",
+    "functions/working",
+    "functions/operating",
+    "triggers",
+    "views",
+)
+# Last, as it grants what the others have created.
+PRIVILEGES = "privileges.sql"
+
+# Every object of the schema that a repeatable file can create. `identity` is what DROP
+# takes while search_path names the schema, `definition` a hash of what the object does,
+# `version` changes with every write to it.
+OBJECTS = """\
+select
+    'routine' as kind,
+    p.oid::regprocedure::text as identity,
+    encode(sha256(convert_to(pg_get_functiondef(p.oid), 'UTF8')), 'hex') as definition,
+    p.oid::text || p.ctid::text as version
+from pg_proc as p
+where
+    p.pronamespace = quote_ident(current_schema())::regnamespace
+    and p.prokind in ('f', 'p')
+union all
+select
+    'trigger' as kind,
+    format('%I on %s', t.tgname, t.tgrelid::regclass) as identity,
+    encode(
+        sha256(convert_to(pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'
+    ) as definition,
+    t.oid::text || t.ctid::text as version
+from pg_trigger as t
+inner join pg_class as c on t.tgrelid = c.oid
+where
+    c.relnamespace = quote_ident(current_schema())::regnamespace
+    and not t.tgisinternal
+    and t.tgparentid = 0
+union all
+select
+    case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
+    c.oid::regclass::text as identity,
+    encode(sha256(convert_to(pg_get_viewdef(c.oid), 'UTF8')), 'hex') as definition,
+    c.oid::text || r.ctid::text as version
+from pg_class as c
+inner join pg_rewrite as r on c.oid = r.ev_class and r.rulename = '_RETURN'
+where
+    c.relnamespace = quote_ident(current_schema())::regnamespace
+    and c.relkind in ('m', 'v')
+"""
+
+# Functions pin their path with `set search_path from current`, hence the first setting:
+# the schema of the installation, and nothing that a caller could put before it. Bodies
+# name functions of files that come later, so they are not checked yet.
+BEGIN_LOAD = f"""\
+do $do$
+begin
+    if current_schema() is null then
+        raise exception using
+            errcode = 'invalid_schema_name',
+            message = 'the schema to install into does not exist',
+            hint = 'Create it, or put an existing one first in search_path.';
+    end if;
+    perform
+        set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true),
+        set_config('client_min_messages', 'warning', true),
+        set_config('check_function_bodies', 'off', true);
+    -- What END_LOAD compares with. Kept in a setting of this transaction, because not
+    -- everyone who may install may make temporary tables.
+    perform set_config('ocr_guardrails.before_load', coalesce((
+        select string_agg(o.version, ' ')
+        from (
+{OBJECTS}) as o
+    ), ''), true);
+end
+$do$;
+"""
+
+END_LOAD = f"""\
+do $do$
+declare
+    v_object record;
+begin
+    insert into ocr_schema_objects as s (kind, identity, definition)
+    select o.kind, o.identity, o.definition
+    from (
+{OBJECTS}) as o
+    where o.version <> all(
+        string_to_array(current_setting('ocr_guardrails.before_load'), ' ')
+    )
+    on conflict (kind, identity)
+    do update set definition = excluded.definition, loaded_at = now();
+
+    -- Ours of an earlier load, and in no file any more. A materialized view that is
+    -- there already may have been left as it is by its file.
+    for v_object in
+        select s.kind, s.identity
+        from ocr_schema_objects as s
+        where s.loaded_at <> now() and s.kind <> 'materialized view'
+    loop
+        begin
+            execute format('drop %s if exists %s', v_object.kind, v_object.identity);
+            delete from ocr_schema_objects as s
+            where s.kind = v_object.kind and s.identity = v_object.identity;
+        exception
+            when dependent_objects_still_exist then
+                raise warning using
+                    message = format(
+                        'kept the %s %s of an earlier version: %s',
+                        v_object.kind, v_object.identity, sqlerrm
+                    ),
+                    hint = 'Drop what depends on it, then migrate again.';
+        end;
+    end loop;
+end
+$do$;
+"""
+
+
+class LoadError(Exception):
+    """The files are not as this module expects them."""
+
+
+def files(root: Path = ROOT) -> list[Path]:
+    """The repeatable files in the order of loading."""
+    found = [
+        path for folder in FOLDERS for path in sorted((root / folder).glob("*.sql"))
+    ]
+    if (root / PRIVILEGES).is_file():
+        found.append(root / PRIVILEGES)
+    # A file that is never loaded would be noticed late.
+    stray = {
+        path
+        for path in root.rglob("*.sql")
+        if path.relative_to(root).parts[0] not in ("migrations", "tests", "schema.sql")
+    } - set(found)
+    if stray:
+        raise LoadError(f"no place in the order of loading: {sorted(map(str, stray))}")
+    return found
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, whatever line endings it was checked out with."""
+    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def record_files(root: Path = ROOT) -> str:
+    """The statement that notes which files were loaded, for `ocr-guardrails status`."""
+    rows = ",\n".join(
+        f"    ('{path.relative_to(root).as_posix()}', '{checksum(path)}')"
+        for path in files(root)
+    )
+    insert = f"insert into ocr_schema_files (path, checksum)\nvalues\n{rows};\n"
+    return "delete from ocr_schema_files;\n" + (insert if rows else "")
+
+
+def statements(root: Path = ROOT) -> list[tuple[Path | None, str]]:
+    """What a load executes, in order and in one transaction; with the file it is from.
+
+    ``search_path`` has to begin with the schema of the installation.
+    """
+    loaded: list[tuple[Path | None, str]] = [(None, BEGIN_LOAD)]
+    privileges = root / PRIVILEGES
+    loaded += [
+        (path, path.read_text(encoding="utf-8"))
+        for path in files(root)
+        if path != privileges
+    ]
+    # Before the privileges, which write to everything that they are granted on.
+    loaded.append((None, END_LOAD))
+    if privileges.is_file():
+        loaded.append((privileges, privileges.read_text(encoding="utf-8")))
+    loaded.append((None, record_files(root)))
+    return loaded
+
+
+def load(connection: Any, root: Path = ROOT) -> None:
+    """Load all files through a DB-API connection that is inside a transaction."""
+    cursor = connection.cursor()
+    try:
+        for path, text in statements(root):
+            cursor.execute("savepoint ocr_file")
+            try:
+                cursor.execute(text)
+            except Exception as error:
+                # A function whose result or arguments have changed: `create or replace`
+                # refuses the one, and a `comment on function` without arguments the
+                # other. Whatever depends on the old one still stops the load.
+                changed = _sqlstate(error) in ("42P13", "42725")
+                if path is None or not changed:
+                    raise _with_file(error, path) from None
+                cursor.execute("rollback to savepoint ocr_file")
+                _drop_routines(cursor, text)
+                try:
+                    cursor.execute(text)
+                except Exception as again:
+                    raise _with_file(again, path) from None
+            cursor.execute("release savepoint ocr_file")
+    finally:
+        cursor.close()
+
+
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+
+
+def _with_file(error: Exception, path: Path | None) -> Exception:
+    if path is not None:
+        error.add_note(f"in {path}")
+    return error
+
+
+def _drop_routines(cursor: Any, text: str) -> None:
+    """Drop the recorded routines that have the name of one that the file creates."""
+    pattern = r'create\s+or\s+replace\s+(?:function|procedure)\s+("[^"]+"|\w+)\s*\('
+    for name in set(re.findall(pattern, text, re.IGNORECASE)):
+        cursor.execute(
+            "select s.identity from ocr_schema_objects as s"
+            " where s.kind = 'routine' and starts_with(s.identity, %s)",
+            (f"{name}(",),
+        )
+        for (identity,) in cursor.fetchall():
+            cursor.execute(f"drop routine if exists {identity}")
