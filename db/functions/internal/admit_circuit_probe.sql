@@ -16,7 +16,7 @@ declare
 begin
     select t.* into v_state
     from ocr_queue_state as t
-    where t.circuit_state <> 'closed'
+    where t.id and t.circuit_state <> 'closed'
     for update skip locked;
     if not found then
         return false;

@@ -18,7 +18,7 @@ declare
     v_state ocr_queue_state;
     v_settings ocr_settings;
 begin
-    select t.* into strict v_state from ocr_queue_state as t;
+    select t.* into strict v_state from ocr_queue_state as t where t.id;
     if v_state.circuit_state = 'half_open'
         and v_state.circuit_probe_document_id = p_document_id
         and v_state.circuit_probe_token = p_lease_token
@@ -33,7 +33,7 @@ begin
         return;
     end if;
 
-    select s.* into strict v_settings from ocr_settings as s;
+    select s.* into strict v_settings from ocr_settings as s where s.id;
     if v_settings.circuit_threshold <= (
         select count(*)
         from ocr_job_history as h

@@ -31,7 +31,7 @@ declare
     v_failed ocr_id_types.document_ids%type;
     v_removed ocr_id_types.document_ids%type;
 begin
-    select s.* into strict v_settings from ocr_settings as s;
+    select s.* into strict v_settings from ocr_settings as s where s.id;
 
     -- A document whose job was deleted under it gets a new one: it must not wait for
     -- ever (G9).

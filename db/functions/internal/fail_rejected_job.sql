@@ -27,6 +27,7 @@ begin
         cross join ocr_settings as s
         where
             d.id = p_document_id
+            and s.id
             and d.ocr_claims = 1
             and not s.require_lease_token;
     end if;

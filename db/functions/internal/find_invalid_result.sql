@@ -1,5 +1,6 @@
 -- What cannot be a result at all, whatever the document: wrong use of the call (22023),
--- as opposed to an implausible but well-formed result (G6). Inlined like the rules.
+-- as opposed to an implausible but well-formed result (G6). Inlined like the rules, which
+-- format() allows only to a stable function.
 
 create or replace function find_invalid_result(
     p_document_id documents.id%type,
@@ -12,7 +13,7 @@ create or replace function find_invalid_result(
 )
 returns text
 language sql
-immutable
+stable
 parallel safe
 return case
     when p_document_id is null

@@ -157,7 +157,7 @@ begin atomic
             and (count(distinct d.file_hash) > 1 or count(d.file_hash) < count(*))
     ) as t
     inner join documents as d on d.ocr_text_hash = t.ocr_text_hash
-    where d.ocr_word_count >= (select s.foreign_text_min_words from ocr_settings as s);
+    where d.ocr_word_count >= (select s.foreign_text_min_words from ocr_settings as s where s.id);
 end;
 
 comment on function list_ocr_findings is

@@ -31,7 +31,7 @@ begin
         where r.document_id is not null
     );
     perform lock_ocr_documents(v_document_ids);
-    select s.* into strict v_settings from ocr_settings as s;
+    select s.* into strict v_settings from ocr_settings as s where s.id;
 
     if cardinality(p_results) > 1 then
         select
@@ -112,12 +112,15 @@ begin
                 v_settings.require_lease_token, v_settings.require_source_hash,
                 v_settings.word_count_tolerance
             )
+            -- inlined, but evaluated once
+            offset 0
         ) as v (verdict)
         cross join lateral (
             select find_invalid_result(
                 r.document_id, r.expected_filename, r.ocr_text, r.confidence,
                 r.word_count, r.processing_time_ms, r.source_hash
             )
+            offset 0
         ) as i (invalid)
         left join lateral (
             select o.id

@@ -16,14 +16,15 @@ declare
     v_count integer;
 begin
     perform from ocr_queue_state as t
-    where t.next_expiry_sweep_at <= v_now
+    where t.id and t.next_expiry_sweep_at <= v_now
     for update skip locked;
     if not found then
         return 0;
     end if;
     update ocr_queue_state as t
     set next_expiry_sweep_at = v_now + s.expiry_sweep_interval
-    from ocr_settings as s;
+    from ocr_settings as s
+    where t.id and s.id;
 
     -- ids first, then the locks: an estimate of how many leases have expired must not
     -- choose the plan of the lookup in documents

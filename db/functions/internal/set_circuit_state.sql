@@ -13,7 +13,7 @@ declare
     v_now constant timestamptz := clock_timestamp();
 begin
     -- whoever holds the row is changing the circuit too; the next caller decides anew
-    perform from ocr_queue_state as t for update skip locked;
+    perform from ocr_queue_state as t where t.id for update skip locked;
     if not found then
         return;
     end if;
@@ -27,7 +27,8 @@ begin
         circuit_last_error = coalesce(p_error, t.circuit_last_error),
         circuit_probe_document_id = p_probe_document_id,
         circuit_probe_token = p_probe_token
-    from ocr_settings as s;
+    from ocr_settings as s
+    where t.id and s.id;
 end;
 $function$;
 

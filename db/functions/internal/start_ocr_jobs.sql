@@ -29,7 +29,7 @@ begin
         d.file_size
     from documents as d
     cross join ocr_settings as s
-    where d.id = any(p_document_ids)
+    where d.id = any(p_document_ids) and s.id
     order by d.created_at, d.id
     on conflict (document_id) where status in ('pending', 'processing') do nothing;
 

@@ -14,7 +14,7 @@ begin
         paused_at = clock_timestamp(),
         paused_by = session_user,
         paused_reason = p_reason
-    where t.paused_at is null;
+    where t.id and t.paused_at is null;
     return found;
 end;
 $function$;

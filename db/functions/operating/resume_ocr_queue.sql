@@ -8,7 +8,7 @@ as $function$
 begin
     update ocr_queue_state as t
     set paused_at = null, paused_by = null, paused_reason = null
-    where t.paused_at is not null;
+    where t.id and t.paused_at is not null;
     if not found then
         return false;
     end if;

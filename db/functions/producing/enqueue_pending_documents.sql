@@ -11,6 +11,7 @@ set search_path from current
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set jit = off
 as $function$
 declare
     v_document_ids ocr_id_types.document_ids%type;

@@ -5,7 +5,7 @@
 -- Cost: one index range per priority that has pending jobs. Jobs that wait out a backoff
 -- stand behind the due ones of their priority and are not visited.
 -- The planner settings pin nested loops over indexes: with a parameter as limit it would
--- expect a tenth of the table and choose scans of both tables.
+-- expect a tenth of the table and choose scans of both tables, or compile the statement.
 
 create or replace function claim_ocr_jobs(
     p_worker_id text,
@@ -34,6 +34,7 @@ set search_path from current
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set jit = off
 as $function$
 declare
     v_now constant timestamptz := clock_timestamp();
@@ -63,8 +64,8 @@ begin
         );
     end if;
 
-    select s.* into strict v_settings from ocr_settings as s;
-    select t.* into strict v_state from ocr_queue_state as t;
+    select s.* into strict v_settings from ocr_settings as s where s.id;
+    select t.* into strict v_state from ocr_queue_state as t where t.id;
 
     if v_state.next_expiry_sweep_at <= v_now then
         perform return_expired_leases();
@@ -78,7 +79,8 @@ begin
     elsif v_state.circuit_state <> 'closed' then
         if admit_circuit_probe() then
             select t.circuit_state <> 'closed' into v_is_probe
-            from ocr_queue_state as t;
+            from ocr_queue_state as t
+            where t.id;
             if v_is_probe then
                 v_wanted := 1;
             end if;
@@ -201,7 +203,7 @@ begin
             circuit_probe_document_id = c.id,
             circuit_probe_token = c.ocr_lease_token
         from claimed as c
-        where v_is_probe
+        where t.id and v_is_probe
     )
     select
         c.job_id,

@@ -54,7 +54,7 @@ begin
         heartbeat_at = v_now,
         lease_expires_at = v_now + coalesce(
             p_lease,
-            (select s.default_lease from ocr_settings as s)
+            (select s.default_lease from ocr_settings as s where s.id)
         )
     from unnest(p_document_ids, p_lease_tokens) as l (document_id, lease_token)
     inner join documents as d
