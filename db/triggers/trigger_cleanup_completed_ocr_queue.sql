@@ -32,7 +32,7 @@ begin
     from (values (true)) as o (one)
     left join removed as j on j.status <> 'failed'
     -- a result that is brought back is no new attempt
-    where new.ocr_result_token is not distinct from old.ocr_lease_token;
+    where new.ocr_result_token = old.ocr_lease_token;
     return null;
 end;
 $function$;

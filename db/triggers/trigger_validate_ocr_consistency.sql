@@ -99,7 +99,7 @@ begin
                 and r.ocr_confidence = new.ocr_confidence
                 and r.ocr_word_count = new.ocr_word_count
         ) then
-            v_outcome := 'written';
+            v_outcome := 'restored';
         end if;
         if v_outcome in ('implausible_result', 'source_mismatch') then
             raise exception using
@@ -117,7 +117,7 @@ begin
                 hint = 'Offer it with update_ocr_safe(), which gives the reason, or '
                     'report the failure with fail_ocr_job().';
         end if;
-        if v_outcome <> 'written'
+        if v_outcome not in ('written', 'restored')
             or new.file_path is distinct from old.file_path
             or new.file_hash is distinct from old.file_hash
         then
@@ -137,7 +137,9 @@ begin
         new.ocr_lease_token := null;
         new.ocr_text_hash := hash_ocr_text(new.ocr_text);
         new.ocr_completed_at := coalesce(new.ocr_completed_at, clock_timestamp());
-        new.ocr_source_hash := coalesce(new.ocr_source_hash, old.file_hash);
+        if v_outcome = 'written' then
+            new.ocr_source_hash := coalesce(new.ocr_source_hash, old.file_hash);
+        end if;
         new.ocr_error := null;
         return new;
     end if;
