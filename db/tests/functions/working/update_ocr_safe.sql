@@ -50,7 +50,7 @@ begin
 end;
 $function$;
 
-select plan((select count(*)::integer * 5 + 65 from offers));
+select plan((select count(*)::integer * 5 + 52 from offers));
 
 select t.*
 from offers as o
