@@ -140,6 +140,17 @@ end
 $do$;
 """
 
+# Whoever installs waits anyway, so the coming partitions of the history are made here.
+FINISH_LOAD = """\
+do $do$
+begin
+    if to_regproc('create_ocr_history_partitions') is not null then
+        perform create_ocr_history_partitions();
+    end if;
+end
+$do$;
+"""
+
 
 class LoadError(Exception):
     """The files are not as this module expects them."""
@@ -195,6 +206,7 @@ def statements(root: Path = ROOT) -> list[tuple[Path | None, str]]:
     if privileges.is_file():
         loaded.append((privileges, privileges.read_text(encoding="utf-8")))
     loaded.append((None, record_files(root)))
+    loaded.append((None, FINISH_LOAD))
     return loaded
 
 

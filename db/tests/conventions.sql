@@ -233,7 +233,7 @@ select is_empty(
                 or pg_get_functiondef(f.oid)
                 ~* '\m(pg_notify|nextval|set_config|pg_(try_)?advisory\w*lock\w*)\s*\('
                 or pg_get_functiondef(f.oid)
-                ~* '\m(random|gen_random_uuid|uuidv7|clock_timestamp)\s*\('
+                ~* '\m(random|gen_random_uuid|uuidv7)\s*\('
             )
     $$,
     'every function that changes, locks or draws something is volatile'

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(29);
+select plan(28);
 
 select pg_temp.add_document() as document \gset
 select pg_temp.claim(:'document') as token \gset

@@ -1,0 +1,75 @@
+# make help says what there is to do.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup.sh
+# A second run has nothing to set up, unless what is to be installed has changed.
+READY := $(VENV)/.ready-
+INPUTS := pyproject.toml scripts/setup.sh
+TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
+    lint format checksums system clean
+
+help:
+	@echo 'make demo             the same faults on plain tables and on guarded ones'
+	@echo '                      DOCS=folder takes images and PDFs of your own'
+	@echo 'make test             every test on PostgreSQL 18 and on the one of this system'
+	@echo 'make test-pgtap       only pgTAP           (ONLY=db/tests/functions/working)'
+	@echo 'make test-isolation   only the races       (ONLY=claim_against_delete)'
+	@echo 'make test-python      only pytest          (ONLY=pydriver/tests/unit)'
+	@echo 'make test-migrations  only the migrations'
+	@echo 'make lint             ruff, mypy, sqlfluff, squawk, pgspot'
+	@echo 'make format           ruff format, and what ruff can repair'
+	@echo 'make checksums        records the checksums of new migrations'
+	@echo 'make clean            removes .venv and what the tests left behind'
+
+demo: $(READY)demo
+	@$(BIN)/ocr-guardrails demo $(if $(DOCS),--docs "$(DOCS)")
+
+test: system $(READY)test
+	@$(TEST)
+
+test-pgtap: system $(READY)test
+	@$(TEST) --suite pgtap
+
+test-isolation: system $(READY)test
+	@$(TEST) --suite isolation
+
+test-python: system $(READY)test
+	@$(TEST) --suite python
+
+test-migrations: system $(READY)test
+	@$(BIN)/python scripts/run_tests.py --suite python \
+	    --only pydriver/tests/migration $(ARGS)
+
+lint: $(READY)lint
+	@$(BIN)/python scripts/lint.py $(ARGS)
+
+format: $(READY)lint
+	@$(BIN)/ruff check --quiet --fix pydriver scripts
+	@$(BIN)/ruff format --quiet pydriver scripts
+
+checksums: $(READY)demo
+	@$(BIN)/python -m ocr_guardrails.sqlfiles
+
+system:
+	@$(SETUP) system
+
+clean:
+	rm -rf $(VENV) .test-logs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find pydriver scripts db -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY)demo: $(INPUTS)
+	@$(SETUP) venv demo
+	@touch $@
+
+$(READY)test: $(INPUTS)
+	@$(SETUP) venv test,embedded,ocr,demo
+	@touch $@
+
+$(READY)lint: $(INPUTS)
+	@$(SETUP) venv lint,test,embedded,ocr,demo
+	@touch $@

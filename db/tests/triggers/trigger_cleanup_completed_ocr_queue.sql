@@ -1,0 +1,131 @@
+begin;
+\ir ../functions/fixtures.psql
+
+select plan(13);
+
+create function pg_temp.write(p_document_id uuid, p_token uuid)
+returns void
+language sql
+as $function$
+    update documents
+    set
+        ocr_status = 'completed', ocr_text = 'a b', ocr_confidence = 80, ocr_word_count = 2,
+        ocr_processing_time_ms = 77, ocr_engine = 'engine 1', ocr_result_token = p_token
+    where id = p_document_id;
+$function$;
+
+-- given: a job that waited for a minute, beside another document's
+select pg_temp.add_document('other.pdf') as other \gset
+select enqueue_ocr_job(:'other') as other_job \gset
+select pg_temp.add_document('scan.pdf', repeat('a', 64)) as document \gset
+select enqueue_ocr_job(:'document', 9, now() - interval '1 minute') as job \gset
+select c.lease_token as token from claim_ocr_jobs('w-one') as c \gset
+
+-- when
+select pg_temp.write(:'document', :'token');
+
+-- then
+select is(
+    pg_temp.state(:'document'),
+    'completed / no job',
+    'a result that plain SQL writes removes the job in the same statement (G3)'
+);
+select is(
+    pg_temp.state(:'other'), 'pending / pending 0 of 3', 'and no other document''s'
+);
+select results_eq(
+    $$
+        select
+            h.document_id, h.job_id, h.outcome, h.error_class, h.worker_id, h.engine,
+            h.attempt, h.priority, h.queued_at, h.started_at >= now(),
+            h.finished_at >= h.started_at, h.wait_ms between 60000 and 120000,
+            h.processing_time_ms, h.confidence, h.word_count, h.source_hash, h.lease_token,
+            h.error
+        from ocr_job_history as h
+    $$,
+    format(
+        $$
+            values (
+                %L::uuid, %L::uuid, 'written', null::text, 'w-one', 'engine 1', 1, 9,
+                now(), true, true, true, 77, 80::real, 2, repeat('a', 64), %L::uuid,
+                null::text
+            )
+        $$,
+        :'document', :'job', :'token'
+    ),
+    'the history row has all of the attempt (G10)'
+);
+select lives_ok(
+    $$update documents set mime_type = 'image/png'$$, 'later updates of the document pass'
+);
+select is((select count(*) from ocr_job_history), 1::bigint, 'and write no history');
+
+-- a document that had lost its job
+select pg_temp.add_document() as jobless \gset
+select pg_temp.claim(:'jobless') as token \gset
+delete from ocr_queue as q where q.document_id = :'jobless';
+select pg_temp.write(:'jobless', :'token');
+select results_eq(
+    format(
+        $$
+            select h.outcome, h.job_id, h.lease_token
+            from ocr_job_history as h
+            where h.document_id = %L
+        $$,
+        :'jobless'
+    ),
+    format($$values ('written', null::uuid, %L::uuid)$$, :'token'),
+    'a document that had lost its job has its history row all the same (G10)'
+);
+
+-- a dead job beside the live one, as a plain INSERT makes it
+select pg_temp.add_document() as twice \gset
+select pg_temp.kill(:'twice') as token \gset
+insert into ocr_queue (document_id) values (:'twice');
+select c.lease_token as token from claim_ocr_jobs('w-two', 10) as c
+where c.document_id = :'twice' \gset
+delete from ocr_job_history;
+select pg_temp.write(:'twice', :'token');
+select is(pg_temp.state(:'twice'), 'completed / no job', 'dead jobs go with the live one');
+select is(
+    pg_temp.history(:'twice'), 'written', 'without another row in the history'
+);
+select is(
+    (select h.worker_id from ocr_job_history as h where h.document_id = :'twice'),
+    'w-two',
+    'which is that of the live one'
+);
+
+-- a result that is brought back is no new attempt
+select requeue_document(:'twice', 'test') as job \gset
+select restore_previous_result(:'twice') as restored \gset
+select is(
+    pg_temp.history(:'twice'), 'written', 'a result that is brought back is no new attempt'
+);
+select is(pg_temp.state(:'twice'), 'completed / no job', 'its job goes');
+insert into documents (
+    filename, ocr_status, ocr_text, ocr_confidence, ocr_word_count, ocr_completed_at
+)
+values ('import.pdf', 'completed', 'text', 90, 1, now())
+returning id as imported \gset
+select requeue_document(:'imported', 'test') as job \gset
+select restore_previous_result(:'imported') as restored \gset
+select is(
+    pg_temp.history(:'imported'), '', 'also where the result was written under no lease'
+);
+
+-- all or nothing
+select pg_temp.add_document() as atomic \gset
+select pg_temp.claim(:'atomic') as token \gset
+select pg_temp.snapshot() as before \gset
+savepoint attempt;
+select pg_temp.write(:'atomic', :'token');
+rollback to savepoint attempt;
+select is(
+    pg_temp.snapshot(),
+    :'before',
+    'result, job and history are undone together (G3)'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,681 @@
+"""A thin, typed driver: one method for each SQL function, under the same name.
+
+It holds no rule of its own. What a function does, returns and raises is in its
+COMMENT in the database; the docstrings here say what Python makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from uuid import UUID
+
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Json
+
+from ocr_guardrails.errors import InvalidArgument, translated
+from ocr_guardrails.models import (
+    BatchOutcome,
+    Consistency,
+    DocumentFile,
+    DocumentId,
+    ErrorClass,
+    FailureAnswer,
+    FileToIngest,
+    Inconsistency,
+    IngestedDocument,
+    Job,
+    LeaseExtension,
+    Outcome,
+    RepairAction,
+    Result,
+    StuckJob,
+)
+
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
+__all__ = ["Guardrails"]
+
+Row = dict[str, Any]
+T = TypeVar("T")
+
+# psycopg types a number by its value (7 is a smallint), and functions are found by the
+# types of their arguments. Identifiers are left alone: their type is the schema's.
+_TYPES: Mapping[str, str] = {
+    "p_actual_hashes": "text[]",
+    "p_batch_size": "integer",
+    "p_confidence": "double precision",
+    "p_current": "integer",
+    "p_dry_run": "boolean",
+    "p_engine": "text",
+    "p_error": "text",
+    "p_error_class": "text",
+    "p_error_like": "text",
+    "p_expected_filename": "text",
+    "p_fence": "bigint",
+    "p_files": "json",
+    "p_lease": "interval",
+    "p_lease_token": "uuid",
+    "p_lease_tokens": "uuid[]",
+    "p_limit": "integer",
+    "p_max_attempts": "integer",
+    "p_months_ahead": "integer",
+    "p_name": "text",
+    "p_ocr_text": "text",
+    "p_owner": "text",
+    "p_present": "boolean[]",
+    "p_priority": "integer",
+    "p_processing_time_ms": "integer",
+    "p_raise_if_closed": "boolean",
+    "p_reason": "text",
+    "p_results": "json",
+    "p_run_after": "timestamptz",
+    "p_source_hash": "text",
+    "p_threshold_minutes": "integer",
+    "p_timeout": "interval",
+    "p_total": "integer",
+    "p_ttl": "interval",
+    "p_value": "text",
+    "p_word_count": "integer",
+    "p_worker_id": "text",
+}
+
+# Left out when None, so that the function's own default holds. A None for any other
+# argument is sent, and refused by name where NULL makes no sense.
+_OMITTABLE = frozenset(
+    {
+        "p_batch_size",
+        "p_dry_run",
+        "p_error_class",
+        "p_error_like",
+        "p_lease",
+        "p_limit",
+        "p_max_attempts",
+        "p_months_ahead",
+        "p_priority",
+        "p_raise_if_closed",
+        "p_run_after",
+        "p_threshold_minutes",
+        "p_timeout",
+    }
+)
+
+# The one addition to a function's own columns: how long the leases last. A worker has
+# to know how often to extend them, and its clock may differ from the database's.
+_LEASE: LiteralString = (
+    "answer.*, answer.lease_expires_at - statement_timestamp() as lease"
+)
+
+
+class Guardrails:
+    """The package's functions, over a psycopg 3 connection or a connection pool.
+
+    With a connection the caller owns the transaction: nothing here commits or rolls
+    back, and an error leaves the transaction to the caller, as psycopg does. With a
+    pool every call is a transaction of its own.
+
+    Without ``schema`` the functions are found through the connection's search_path;
+    with it they are named in full, which also works behind a pooler that does not let
+    a client set its search_path.
+
+    Arguments that are left out, or None, take the SQL function's own default. Errors
+    are those of ``ocr_guardrails.errors``.
+    """
+
+    def __init__(
+        self,
+        connection: Connection[Any] | ConnectionPool[Any],
+        *,
+        schema: str | None = None,
+    ) -> None:
+        self._source = connection
+        self._schema = schema
+
+    # -- producing ---------------------------------------------------------------------
+
+    def ingest_ocr_documents(
+        self, files: Sequence[FileToIngest], *, priority: int | None = None
+    ) -> list[IngestedDocument]:
+        """Insert and enqueue the files whose hash is not there yet.
+
+        Answers one row per file, in input order. Calls ``ingest_ocr_documents``.
+        """
+        return self._models(
+            IngestedDocument,
+            "ingest_ocr_documents",
+            p_files=_json([asdict(file) for file in files]),
+            p_priority=priority,
+        )
+
+    def enqueue_ocr_job(
+        self,
+        document_id: DocumentId,
+        *,
+        priority: int | None = None,
+        run_after: datetime | None = None,
+        max_attempts: int | None = None,
+    ) -> DocumentId:
+        """Enqueue a document and answer its live job's id.
+
+        Raises DocumentMissing, AlreadyCompleted. Calls ``enqueue_ocr_job``.
+        """
+        return self._id(
+            "enqueue_ocr_job",
+            p_document_id=document_id,
+            p_priority=priority,
+            p_run_after=run_after,
+            p_max_attempts=max_attempts,
+        )
+
+    def enqueue_pending_documents(self, limit: int | None = None) -> int:
+        """Enqueue pending documents that have no live job; answers how many.
+
+        Calls ``enqueue_pending_documents``.
+        """
+        return int(self._scalar("enqueue_pending_documents", p_limit=limit))
+
+    def requeue_document(
+        self, document_id: DocumentId, reason: str, *, priority: int | None = None
+    ) -> DocumentId:
+        """Set a document's result aside and enqueue it; answers the job's id.
+
+        Raises DocumentMissing. Calls ``requeue_document``.
+        """
+        return self._id(
+            "requeue_document",
+            p_document_id=document_id,
+            p_reason=reason,
+            p_priority=priority,
+        )
+
+    def restore_previous_result(self, document_id: DocumentId) -> bool:
+        """Bring the set-aside result back; False when there is none.
+
+        Calls ``restore_previous_result``.
+        """
+        return bool(self._scalar("restore_previous_result", p_document_id=document_id))
+
+    # -- working -----------------------------------------------------------------------
+
+    def claim_ocr_jobs(
+        self,
+        worker_id: str,
+        batch_size: int | None = None,
+        *,
+        lease: timedelta | None = None,
+        raise_if_closed: bool | None = None,
+    ) -> list[Job]:
+        """Take pending jobs, each under a new lease.
+
+        Raises QueueClosed if ``raise_if_closed``. Calls ``claim_ocr_jobs``.
+        """
+        rows = self._call(
+            "claim_ocr_jobs",
+            {
+                "p_worker_id": worker_id,
+                "p_batch_size": batch_size,
+                "p_lease": lease,
+                "p_raise_if_closed": raise_if_closed,
+            },
+            columns=_LEASE,
+        )
+        return [_model(Job, row) for row in rows]
+
+    def extend_ocr_leases(
+        self,
+        document_ids: Sequence[DocumentId],
+        lease_tokens: Sequence[UUID],
+        *,
+        lease: timedelta | None = None,
+    ) -> list[LeaseExtension]:
+        """Extend many leases at once.
+
+        A document that is missing from the answer is lost: stop working on it. Calls
+        ``extend_ocr_leases``.
+        """
+        return self._models(
+            LeaseExtension,
+            "extend_ocr_leases",
+            p_document_ids=list(document_ids),
+            p_lease_tokens=list(lease_tokens),
+            p_lease=lease,
+        )
+
+    def report_ocr_progress(
+        self, document_id: DocumentId, lease_token: UUID, current: int, total: int
+    ) -> bool:
+        """Report pages done; False when the lease is no longer ours.
+
+        Calls ``report_ocr_progress``.
+        """
+        return bool(
+            self._scalar(
+                "report_ocr_progress",
+                p_document_id=document_id,
+                p_lease_token=lease_token,
+                p_current=current,
+                p_total=total,
+            )
+        )
+
+    def update_ocr_safe(
+        self,
+        document_id: DocumentId,
+        expected_filename: str,
+        ocr_text: str,
+        confidence: float,
+        word_count: int,
+        processing_time_ms: int,
+        *,
+        lease_token: UUID | None = None,
+        source_hash: str | None = None,
+        engine: str | None = None,
+    ) -> bool:
+        """Offer a result; True when it stands in the database under this token.
+
+        False leaves everything as it was and an incident that says why. A text with a
+        NUL or a lone surrogate, which PostgreSQL cannot hold, is InvalidArgument and
+        is not sent. Calls ``update_ocr_safe``.
+        """
+        return bool(
+            self._scalar(
+                "update_ocr_safe",
+                p_document_id=document_id,
+                p_expected_filename=expected_filename,
+                p_ocr_text=ocr_text,
+                p_confidence=confidence,
+                p_word_count=word_count,
+                p_processing_time_ms=processing_time_ms,
+                p_lease_token=lease_token,
+                p_source_hash=source_hash,
+                p_engine=engine,
+            )
+        )
+
+    def update_ocr_batch_safe(self, results: Sequence[Result]) -> list[BatchOutcome]:
+        """Offer many results; answers an outcome for each, in input order.
+
+        One result that the database cannot take (a NUL, a NaN) does not take the
+        others down. Calls ``update_ocr_batch_safe``.
+        """
+        rows = self._call(
+            "update_ocr_batch_safe",
+            {"p_results": _json([_offered(result) for result in results])},
+        )
+        return [
+            BatchOutcome(row["document_id"], Outcome(row["outcome"]), row["detail"])
+            for row in rows
+        ]
+
+    def fail_ocr_job(
+        self,
+        document_id: DocumentId,
+        lease_token: UUID,
+        error: str,
+        error_class: ErrorClass | str | None = None,
+        *,
+        engine: str | None = None,
+    ) -> FailureAnswer:
+        """Report a failed attempt. Calls ``fail_ocr_job``."""
+        return FailureAnswer(
+            self._scalar(
+                "fail_ocr_job",
+                p_document_id=document_id,
+                p_lease_token=lease_token,
+                p_error=error,
+                p_error_class=None if error_class is None else str(error_class),
+                p_engine=engine,
+            )
+        )
+
+    def release_ocr_job(self, document_id: DocumentId, lease_token: UUID) -> bool:
+        """Give a claimed job back without spending an attempt.
+
+        False when the lease is no longer ours. Calls ``release_ocr_job``.
+        """
+        return bool(
+            self._scalar(
+                "release_ocr_job",
+                p_document_id=document_id,
+                p_lease_token=lease_token,
+            )
+        )
+
+    # -- operating ---------------------------------------------------------------------
+
+    def find_stuck_ocr_jobs(
+        self, threshold_minutes: int | None = None
+    ) -> list[StuckJob]:
+        """Documents in processing without a sign of life for that long.
+
+        Calls ``find_stuck_ocr_jobs``.
+        """
+        return self._models(
+            StuckJob, "find_stuck_ocr_jobs", p_threshold_minutes=threshold_minutes
+        )
+
+    def reset_stuck_ocr_jobs(self, threshold_minutes: int | None = None) -> int:
+        """Return exactly those to the queue; answers how many.
+
+        Calls ``reset_stuck_ocr_jobs``.
+        """
+        return int(
+            self._scalar("reset_stuck_ocr_jobs", p_threshold_minutes=threshold_minutes)
+        )
+
+    def cancel_ocr_job(self, document_id: DocumentId, reason: str) -> bool:
+        """Cancel a document's live job; False when it has none.
+
+        Calls ``cancel_ocr_job``.
+        """
+        return bool(
+            self._scalar("cancel_ocr_job", p_document_id=document_id, p_reason=reason)
+        )
+
+    def retry_failed_ocr_jobs(
+        self, limit: int | None = None, *, error_like: str | None = None
+    ) -> int:
+        """Give dead jobs new attempts; answers how many.
+
+        Calls ``retry_failed_ocr_jobs``.
+        """
+        return int(
+            self._scalar(
+                "retry_failed_ocr_jobs", p_limit=limit, p_error_like=error_like
+            )
+        )
+
+    def pause_ocr_queue(self, reason: str) -> bool:
+        """Let no more jobs be claimed; True when this changed something.
+
+        Calls ``pause_ocr_queue``.
+        """
+        return bool(self._scalar("pause_ocr_queue", p_reason=reason))
+
+    def resume_ocr_queue(self) -> bool:
+        """Let jobs be claimed again; True when this changed something.
+
+        Calls ``resume_ocr_queue``.
+        """
+        return bool(self._scalar("resume_ocr_queue"))
+
+    def validate_database_consistency(self) -> Consistency:
+        """Count what is inconsistent. Calls ``validate_database_consistency``."""
+        (row,) = self._call("validate_database_consistency", {})
+        named = {
+            field.name: row.pop(field.name)
+            for field in fields(Consistency)
+            if field.name != "counts"
+        }
+        return Consistency(**named, counts=row)
+
+    def find_inconsistencies(self, limit: int | None = None) -> list[Inconsistency]:
+        """List what the validator counts. Calls ``find_inconsistencies``."""
+        return self._models(Inconsistency, "find_inconsistencies", p_limit=limit)
+
+    def repair_database_consistency(
+        self, *, dry_run: bool | None = None
+    ) -> list[RepairAction]:
+        """Repair what can be; a dry run only says what it would do.
+
+        Calls ``repair_database_consistency``.
+        """
+        return self._models(
+            RepairAction, "repair_database_consistency", p_dry_run=dry_run
+        )
+
+    def record_ocr_file_checks(
+        self,
+        document_ids: Sequence[DocumentId],
+        present: Sequence[bool],
+        actual_hashes: Sequence[str | None],
+    ) -> int:
+        """Tell what a look at the documents' files found; answers how many.
+
+        Calls ``record_ocr_file_checks``.
+        """
+        return int(
+            self._scalar(
+                "record_ocr_file_checks",
+                p_document_ids=list(document_ids),
+                p_present=list(present),
+                p_actual_hashes=list(actual_hashes),
+            )
+        )
+
+    def refresh_ocr_stats(self) -> bool:
+        """Refresh ``ocr_stats``; False when another refresh is under way.
+
+        Calls ``refresh_ocr_stats``.
+        """
+        return bool(self._scalar("refresh_ocr_stats"))
+
+    def set_ocr_setting(self, name: str, value: str | None) -> None:
+        """Change a setting; None is NULL. Calls ``set_ocr_setting``."""
+        self._call("set_ocr_setting", {"p_name": name, "p_value": value})
+
+    def lock_resource(self, name: str, *, timeout: timedelta | None = None) -> bool:
+        """Take a named lock that is held to the end of the transaction.
+
+        False when it was not free in time. Needs a connection: over a pool the
+        transaction ends with the call. Calls ``lock_resource``.
+        """
+        if not isinstance(self._source, Connection):
+            raise TypeError(
+                "lock_resource needs a connection: over a pool its transaction, and "
+                "the lock with it, would end with the call"
+            )
+        return bool(self._scalar("lock_resource", p_name=name, p_timeout=timeout))
+
+    def acquire_lease_lock(self, name: str, owner: str, ttl: timedelta) -> int | None:
+        """Take a named lock that outlives the connection, or None.
+
+        The number grows with every holder. Calls ``acquire_lease_lock``.
+        """
+        fence = self._scalar(
+            "acquire_lease_lock", p_name=name, p_owner=owner, p_ttl=ttl
+        )
+        return None if fence is None else int(fence)
+
+    def release_lease_lock(self, name: str, fence: int) -> bool:
+        """Give a named lock back; False when it is no longer ours.
+
+        Calls ``release_lease_lock``.
+        """
+        return bool(self._scalar("release_lease_lock", p_name=name, p_fence=fence))
+
+    def create_ocr_history_partitions(self, months_ahead: int | None = None) -> int:
+        """Make the coming partitions of the history; answers how many.
+
+        Calls ``create_ocr_history_partitions``.
+        """
+        return int(
+            self._scalar("create_ocr_history_partitions", p_months_ahead=months_ahead)
+        )
+
+    # -- reading -----------------------------------------------------------------------
+
+    def read(
+        self,
+        relation: str,
+        *,
+        columns: Sequence[str] = (),
+        limit: int | None = None,
+        latest_by: str | None = None,
+    ) -> list[Row]:
+        """The rows of one of the package's views or tables, as dictionaries.
+
+        Without ``columns`` all of them. ``latest_by`` names the column to order by, the
+        highest value first.
+        """
+        query = sql.SQL("select {} from {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, columns))
+            if columns
+            else sql.SQL("*"),
+            _name(self._schema, relation),
+        )
+        if latest_by is not None:
+            query += sql.SQL(" order by {} desc").format(sql.Identifier(latest_by))
+        if limit is not None:
+            query += sql.SQL(" limit {}").format(sql.Literal(limit))
+        with translated(), self._cursor_source() as connection:
+            return connection.cursor(row_factory=dict_row).execute(query).fetchall()
+
+    def read_document_files(self, page_size: int = 1000) -> Iterator[DocumentFile]:
+        """All documents that have a file, in order of their ids, a page at a time."""
+        documents = _name(self._schema, "documents")
+        after: DocumentId | None = None
+        while True:
+            query = sql.SQL(
+                "select id as document_id, file_path, file_hash from {}"
+                " where file_path is not null{} order by id limit %(limit)s"
+            ).format(documents, sql.SQL("" if after is None else " and id > %(after)s"))
+            with translated(), self._cursor_source() as connection:
+                rows = (
+                    connection.cursor(row_factory=dict_row)
+                    .execute(query, {"after": after, "limit": page_size})
+                    .fetchall()
+                )
+            for row in rows:
+                yield _model(DocumentFile, row)
+            if len(rows) < page_size:
+                return
+            after = rows[-1]["document_id"]
+
+    # -- calling -----------------------------------------------------------------------
+
+    @contextmanager
+    def _cursor_source(self) -> Iterator[Connection[Any]]:
+        if isinstance(self._source, Connection):
+            yield self._source
+        else:
+            with self._source.connection() as connection:
+                yield connection
+
+    def _call(
+        self,
+        function: str,
+        arguments: Mapping[str, Any],
+        *,
+        columns: LiteralString = "*",
+    ) -> list[Row]:
+        given = {
+            name: value
+            for name, value in arguments.items()
+            if value is not None or name not in _OMITTABLE
+        }
+        for name, value in given.items():
+            if isinstance(value, str):
+                _refuse_unsendable(name, value)
+        query = _query(self._schema, function, tuple(given), columns)
+        with translated(), self._cursor_source() as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            return cursor.execute(query, given, prepare=_prepare(connection)).fetchall()
+
+    def _scalar(self, function: str, /, **arguments: Any) -> Any:
+        (row,) = self._call(function, arguments)
+        (value,) = row.values()
+        return value
+
+    def _id(self, function: str, /, **arguments: Any) -> DocumentId:
+        value: DocumentId = self._scalar(function, **arguments)
+        return value
+
+    def _models(self, model: type[T], function: str, /, **arguments: Any) -> list[T]:
+        return [_model(model, row) for row in self._call(function, arguments)]
+
+
+@lru_cache(maxsize=256)
+def _query(
+    schema: str | None,
+    function: str,
+    arguments: tuple[str, ...],
+    columns: LiteralString,
+) -> sql.Composed:
+    passed = sql.SQL(", ").join(
+        sql.SQL("{} => {}{}").format(
+            sql.Identifier(name),
+            sql.Placeholder(name),
+            sql.SQL("::" + _TYPES[name] if name in _TYPES else ""),
+        )
+        for name in arguments
+    )
+    return sql.SQL("select {} from {}({}) as {}").format(
+        sql.SQL(columns),
+        _name(schema, function),
+        passed,
+        sql.Identifier("answer"),
+    )
+
+
+def _name(schema: str | None, name: str) -> sql.Identifier:
+    return sql.Identifier(name) if schema is None else sql.Identifier(schema, name)
+
+
+def _prepare(connection: Connection[Any]) -> bool | None:
+    # Preparing at once spares a hot call its parsing and planning. Where the
+    # connection's owner switched preparing off (a pooler), it stays off.
+    return None if connection.prepare_threshold is None else True
+
+
+def _model(model: Callable[..., T], row: Row) -> T:
+    names = _field_names(model)
+    return model(**{name: row[name] for name in names})
+
+
+@lru_cache(maxsize=64)
+def _field_names(model: Any) -> tuple[str, ...]:
+    # By name and not by position: a later version of a function may answer more.
+    return tuple(field.name for field in fields(model))
+
+
+def _offered(result: Result) -> Row:
+    offered = asdict(result)
+    # JSON has no NaN and no infinities. As words they reach the database, which
+    # refuses that one result and says why.
+    confidence = float(result.confidence)
+    if not math.isfinite(confidence):
+        sign = "-" if confidence < 0 else ""
+        offered["confidence"] = "NaN" if math.isnan(confidence) else f"{sign}Infinity"
+    return offered
+
+
+def _json(value: object) -> Json:
+    return Json(value, dumps=_dumps)
+
+
+def _dumps(value: object) -> bytes:
+    # Control characters are escaped either way, so that a NUL arrives as \u0000 and is
+    # judged by the database. A lone surrogate has no UTF-8 form: escaped it arrives,
+    # too, and only its own element is refused.
+    try:
+        return json.dumps(
+            value, default=str, allow_nan=False, ensure_ascii=False
+        ).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, default=str, allow_nan=False).encode()
+
+
+def _refuse_unsendable(argument: str, value: str) -> None:
+    offset = value.find("\0")
+    if offset >= 0:
+        raise InvalidArgument(
+            f"{argument} must not contain a NUL character (found at offset {offset})",
+            hint="PostgreSQL text cannot hold it: remove it or fix what produced it.",
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            f"{argument} must not contain a lone surrogate "
+            f"(found at offset {error.start})",
+            hint="It has no UTF-8 form: replace it or fix what produced it.",
+        ) from error
