@@ -136,7 +136,7 @@ def sqlfluff() -> tuple[int, str]:
         for path in copy.rglob("*.sql"):
             text = path.read_text("utf-8")
             words = re.sub(r"\b([a-z_]+)\.([a-z_]+)%type\b", r"\1_\2_type", text)
-            words = re.sub(r"\\g(set|exec)?\b[^\n]*", ";", words)
+            words = re.sub(r"[ \t]*(\n?)\\g(set|exec)?\b[^\n]*", r";\1", words)
             path.write_text(words, "utf-8")
         return run(
             *(

@@ -55,13 +55,7 @@ class RapidOcrEngine:
 
     def recognize(self, image: Image.Image) -> PageText:
         """Read one page, a line of text for each line found, from top to bottom."""
-        import numpy
-
-        # It expects the channels as OpenCV has them, blue first.
-        pixels = numpy.ascontiguousarray(
-            numpy.asarray(image.convert("RGB"))[:, :, ::-1]
-        )
-        answer = self._ocr(pixels)
+        answer = self._ocr(image.convert("RGB"))
         lines: list[str] = [str(line) for line in (answer.txts or ())]
         scores: list[float] = [float(score) for score in (answer.scores or ())]
         weight = sum(map(len, lines))

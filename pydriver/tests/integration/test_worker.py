@@ -112,6 +112,19 @@ def history(bench: Bench, *columns: str) -> list[tuple[Any, ...]]:
     )
 
 
+def await_idle(bench: Bench, last_query: str) -> None:
+    """Wait until the worker has looked, found nothing, and waits itself."""
+    until(
+        lambda: bench.value(
+            "select count(*) from pg_stat_activity where datname = current_database()"
+            " and application_name = 'w-test' and state = 'idle'"
+            " and strpos(query, %s) > 0",
+            last_query,
+        ),
+        "the worker waits",
+    )
+
+
 def test_it_drains_the_queue_and_names_its_engine_and_source(bench: Bench) -> None:
     for number in range(20):
         bench.add_file(f"{number:02}.png", png_saying(f"text of {number:02}.png"))
@@ -420,15 +433,7 @@ def test_a_wrong_address_is_told_at_once() -> None:
 
 def test_it_wakes_up_when_work_arrives(bench: Bench) -> None:
     running = start(bench, drain=False, poll_interval=3600.0)
-    # it has looked and found nothing
-    until(
-        lambda: bench.value(
-            "select count(*) from pg_stat_activity where datname = current_database()"
-            " and application_name = 'w-test' and state = 'idle'"
-            " and query like '%claim_ocr_jobs%'"
-        ),
-        "the worker waits",
-    )
+    await_idle(bench, "claim_ocr_jobs")
     bench.add("page.png")
     until(lambda: bench.status("page.png") == "completed", "the page was read")
     running.stop()
@@ -488,6 +493,7 @@ def test_a_drain_waits_for_the_jobs_of_others(bench: Bench) -> None:
     bench.add("page.png")
     (job,) = bench.guardrails.claim_ocr_jobs("w-other")
     running = start(bench)
+    await_idle(bench, "ocr_queue_state")
     bench.guardrails.release_ocr_job(job.document_id, job.lease_token)
     assert running.finish().written == 1
 
