@@ -13,7 +13,7 @@ revoke execute on function end_ocr_leases from public;
 revoke execute on function fail_rejected_job from public;
 revoke execute on function find_invalid_result from public;
 revoke execute on function hash_ocr_text from public;
-revoke execute on function is_lease_live from public;
+revoke execute on function lock_live_lease from public;
 revoke execute on function judge_ocr_result from public;
 revoke execute on function list_ocr_findings from public;
 revoke execute on function lock_ocr_documents from public;

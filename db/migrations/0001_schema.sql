@@ -460,7 +460,7 @@ create table ocr_settings (
     circuit_cooldown interval not null default '30 seconds',
     require_lease_token boolean not null default false,
     require_source_hash boolean not null default false,
-    word_count_tolerance real,
+    word_count_tolerance numeric,
     foreign_text_policy text not null default 'record',
     foreign_text_min_words integer not null default 10,
     expiry_sweep_interval interval not null default '5 seconds',

@@ -176,12 +176,14 @@ begin
     end if;
 
     if new.ocr_status = 'processing' then
-        if new.ocr_lease_token is distinct from old.ocr_lease_token
-            and (
-                new.ocr_lease_token is null
-                or new.ocr_claims is distinct from old.ocr_claims + 1
-            )
-        then
+        if (
+            old.ocr_status <> 'processing'
+            or new.ocr_lease_token is distinct from old.ocr_lease_token
+        )
+        and (
+            new.ocr_lease_token is null
+            or new.ocr_claims is distinct from old.ocr_claims + 1
+        ) then
             raise exception using
                 errcode = 'OG004',
                 message = format('document %s can be claimed only with a lease', old.id),

@@ -4,7 +4,7 @@ create or replace function check_lease_arguments(
 )
 returns void
 language plpgsql
-immutable
+volatile
 set search_path from current
 as $function$
 begin

@@ -12,6 +12,7 @@ language plpgsql
 volatile
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_now constant timestamptz := clock_timestamp();

@@ -19,7 +19,7 @@ create or replace function judge_ocr_result(
     p_word_count integer,
     p_require_lease_token boolean,
     p_require_source_hash boolean,
-    p_word_count_tolerance real
+    p_word_count_tolerance numeric
 )
 returns text
 language sql

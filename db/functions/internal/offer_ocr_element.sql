@@ -13,7 +13,7 @@ as $function$
 declare
     v_document_id documents.id%type;
     v_token text;
-    v_message text;
+    v_readable json;
     v_text_length integer;
 begin
     begin
@@ -39,22 +39,22 @@ begin
         return;
     end if;
 
-    -- the element may be beyond reading: take from it what can be read
+    -- The element may be beyond reading: a NUL or half a surrogate pair in one string makes
+    -- every string of the object unreadable. Without them the rest can be read.
     begin
-        v_token := p_element ->> 'lease_token';
-        v_document_id := p_element ->> 'document_id';
+        v_readable := regexp_replace(
+            p_element::text, '\\u(0000|d[89a-f][0-9a-f]{2})', '', 'gi'
+        );
+        v_token := v_readable ->> 'lease_token';
+        v_text_length := length(v_readable ->> 'ocr_text');
+        v_document_id
+        := (json_populate_record(null::ocr_id_types, v_readable)).document_id;
     exception
         when data_exception then
             null;
     end;
     if document_id is null then
         -- the savepoint took the incident with it
-        begin
-            v_text_length := length(p_element ->> 'ocr_text');
-        exception
-            when data_exception then
-                null;
-        end;
         insert into ocr_incidents (reason, document_id, offered_token, text_length, detail)
         values (outcome, v_document_id, null, v_text_length, detail);
     end if;

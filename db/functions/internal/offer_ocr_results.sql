@@ -18,6 +18,7 @@ language plpgsql
 volatile
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_document_ids ocr_id_types.document_ids%type;
@@ -141,7 +142,8 @@ begin
         set
             ocr_status = 'completed',
             ocr_text = j.ocr_text,
-            ocr_confidence = j.confidence,
+            -- the column holds a real, which has no numbers closer to zero
+            ocr_confidence = case when j.confidence > 1e-30 then j.confidence else 0 end,
             ocr_word_count = j.word_count,
             ocr_processing_time_ms = j.processing_time_ms,
             ocr_engine = j.engine,

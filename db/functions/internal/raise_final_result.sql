@@ -6,7 +6,7 @@ create or replace function raise_final_result(
 )
 returns void
 language plpgsql
-immutable
+volatile
 set search_path from current
 as $function$
 begin

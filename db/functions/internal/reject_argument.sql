@@ -8,7 +8,7 @@ create or replace function reject_argument(
 )
 returns void
 language plpgsql
-immutable
+volatile
 set search_path from current
 as $function$
 begin

@@ -9,6 +9,7 @@ language plpgsql
 volatile
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_now constant timestamptz := clock_timestamp();
@@ -53,7 +54,7 @@ begin
         return 0;
     end if;
 
-    select count(*) into v_count
+    select count(*)::integer into v_count
     from end_ocr_leases(
         v_document_ids, 'expired', 'the lease expired', 'retry', true
     );

@@ -13,6 +13,7 @@ language plpgsql
 volatile
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 begin
     delete from ocr_queue as q

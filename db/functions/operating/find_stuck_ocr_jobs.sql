@@ -16,6 +16,7 @@ stable
 security definer
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_now constant timestamptz := clock_timestamp();

@@ -9,6 +9,7 @@ volatile
 security definer
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_document_ids ocr_id_types.document_ids%type;
@@ -29,7 +30,7 @@ begin
         from find_stuck_ocr_jobs(p_threshold_minutes) as s
         where s.document_id = any(v_document_ids)
     );
-    select count(*) into v_count
+    select count(*)::integer into v_count
     from end_ocr_leases(
         v_document_ids,
         'expired',

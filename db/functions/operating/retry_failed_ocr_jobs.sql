@@ -10,6 +10,7 @@ volatile
 security definer
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_document_ids ocr_id_types.document_ids%type;
@@ -54,7 +55,7 @@ begin
             and q.status = 'failed'
         returning q.document_id
     )
-    select array_agg(r.document_id), count(*)
+    select array_agg(r.document_id), count(*)::integer
     into v_document_ids, v_count
     from retried as r;
     if v_count = 0 then

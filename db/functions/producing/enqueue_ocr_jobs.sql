@@ -17,6 +17,7 @@ volatile
 security definer
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_missing documents.id%type;
@@ -35,8 +36,8 @@ begin
     if (p_priority between 0 and 10) is not true then
         perform reject_argument('p_priority', 'between 0 and 10', p_priority::text);
     end if;
-    if p_run_after is null or p_run_after = 'infinity' then
-        perform reject_argument('p_run_after', 'a time', p_run_after::text);
+    if isfinite(p_run_after) is not true then
+        perform reject_argument('p_run_after', 'a finite time', p_run_after::text);
     end if;
     if (p_max_attempts is null or p_max_attempts between 1 and 100) is not true then
         perform reject_argument(

@@ -13,6 +13,7 @@ volatile
 security definer
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_document documents;

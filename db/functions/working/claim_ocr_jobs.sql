@@ -45,7 +45,7 @@ declare
     v_is_probe boolean := false;
     v_picked_jobs ocr_id_types.document_ids%type;
     v_leftovers ocr_id_types.document_ids%type;
-    v_jobs ocr_id_types.document_ids%type := '{}';
+    v_jobs ocr_id_types.document_ids%type;
     v_closed_because text;
 begin
     if p_worker_id is null or p_worker_id !~ '\S' then
@@ -113,8 +113,11 @@ begin
         end if;
         v_wanted := least(
             v_wanted,
-            v_settings.max_concurrent_jobs
-            - (select count(*) from ocr_queue as q where q.status = 'processing')
+            v_settings.max_concurrent_jobs - (
+                select count(*)::integer
+                from ocr_queue as q
+                where q.status = 'processing'
+            )
         );
     end if;
 
@@ -157,7 +160,7 @@ begin
             where q.status = 'pending' and q.priority < v_priority
         );
     end loop;
-    if cardinality(v_jobs) = 0 then
+    if v_jobs is null then
         return;
     end if;
 

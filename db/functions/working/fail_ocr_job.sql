@@ -28,7 +28,7 @@ begin
         );
     end if;
 
-    if not is_lease_live(p_document_id, p_lease_token) then
+    if not lock_live_lease(p_document_id, p_lease_token) then
         return 'stale_lease';
     end if;
 

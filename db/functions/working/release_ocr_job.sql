@@ -13,7 +13,7 @@ set search_path from current
 as $function$
 begin
     perform check_lease_arguments(p_document_id, p_lease_token);
-    if not is_lease_live(p_document_id, p_lease_token) then
+    if not lock_live_lease(p_document_id, p_lease_token) then
         return false;
     end if;
     perform from end_ocr_leases(

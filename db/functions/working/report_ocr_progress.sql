@@ -12,6 +12,7 @@ volatile
 security definer
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 begin
     perform check_lease_arguments(p_document_id, p_lease_token);
@@ -24,7 +25,7 @@ begin
         );
     end if;
 
-    if not is_lease_live(p_document_id, p_lease_token) then
+    if not lock_live_lease(p_document_id, p_lease_token) then
         return false;
     end if;
     update ocr_queue as q

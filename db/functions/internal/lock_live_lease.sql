@@ -1,6 +1,6 @@
 -- Locks the document first, so that the answer holds until the transaction ends (G2).
 
-create or replace function is_lease_live(
+create or replace function lock_live_lease(
     p_document_id documents.id%type,
     p_lease_token uuid
 )
@@ -9,6 +9,7 @@ language plpgsql
 volatile
 set search_path from current
 set enable_seqscan = off
+set jit = off
 as $function$
 declare
     v_live_token uuid;
@@ -21,5 +22,5 @@ begin
 end;
 $function$;
 
-comment on function is_lease_live is
+comment on function lock_live_lease is
 'Internal. Locks the document and says whether the token is its live lease token.';
