@@ -26,6 +26,7 @@ from ocr_guardrails.models import (
     Consistency,
     DocumentFile,
     DocumentId,
+    EnqueuedJob,
     ErrorClass,
     FailureAnswer,
     FileToIngest,
@@ -170,6 +171,27 @@ class Guardrails:
         return self._id(
             "enqueue_ocr_job",
             p_document_id=document_id,
+            p_priority=priority,
+            p_run_after=run_after,
+            p_max_attempts=max_attempts,
+        )
+
+    def enqueue_ocr_jobs(
+        self,
+        document_ids: Sequence[DocumentId],
+        *,
+        priority: int | None = None,
+        run_after: datetime | None = None,
+        max_attempts: int | None = None,
+    ) -> list[EnqueuedJob]:
+        """Enqueue many documents, all or none, and answer the live job of each.
+
+        Raises DocumentMissing, AlreadyCompleted. Calls ``enqueue_ocr_jobs``.
+        """
+        return self._models(
+            EnqueuedJob,
+            "enqueue_ocr_jobs",
+            p_document_ids=list(document_ids),
             p_priority=priority,
             p_run_after=run_after,
             p_max_attempts=max_attempts,

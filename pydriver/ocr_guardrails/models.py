@@ -75,6 +75,14 @@ class DocumentFile:
 
 
 @dataclass(frozen=True, slots=True)
+class EnqueuedJob:
+    """One answer of ``enqueue_ocr_jobs``: the live job of a document."""
+
+    document_id: DocumentId
+    job_id: DocumentId
+
+
+@dataclass(frozen=True, slots=True)
 class IngestedDocument:
     """One answer of ``ingest_ocr_documents``.
 

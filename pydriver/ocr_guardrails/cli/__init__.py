@@ -49,15 +49,16 @@ def describe_error(error: BaseException) -> str:
     lines = [diag.message_primary or str(error).strip()]
     if diag.message_detail:
         lines.append(f"DETAIL: {diag.message_detail}")
-    if diag.message_hint:
-        lines.append(f"HINT: {diag.message_hint}")
-    elif isinstance(
+    if isinstance(
         error, psycopg.errors.UndefinedFunction | psycopg.errors.UndefinedTable
     ):
+        # PostgreSQL's own hint would be about argument types
         lines.append(
             "HINT: Is OCR Guardrails installed there? `ocr-guardrails migrate` "
             "installs or updates it; --schema names the schema."
         )
+    elif diag.message_hint:
+        lines.append(f"HINT: {diag.message_hint}")
     lines += getattr(error, "__notes__", [])
     return "\n".join(lines)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -127,8 +129,15 @@ def _find_dsn(dsn: str | None) -> str:
     return shared_server().dsn()
 
 
+def _find_command() -> str:
+    """The command as the reader can type it: ``make demo`` is not on the PATH."""
+    if shutil.which("ocr-guardrails") or not sys.argv[0].endswith("ocr-guardrails"):
+        return "ocr-guardrails"
+    return os.path.relpath(sys.argv[0])
+
+
 def _print_next(console: Console, dsn: str | None) -> None:
-    command = "ocr-guardrails" + (" --dsn …" if dsn else "")
+    command = _find_command() + (" --dsn …" if dsn else "")
     console.print()
     console.print("The tables of run (b) are still there, to be looked at:")
     if dsn is None and configured_dsn() is not None:

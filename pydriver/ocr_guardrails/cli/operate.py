@@ -18,7 +18,6 @@ from rich.text import Text
 from ocr_guardrails.cli.output import (
     age,
     console,
-    expecting_schema,
     pairs,
     print_json,
     rows_table,
@@ -49,7 +48,7 @@ _threshold = click.option(
 
 @contextmanager
 def _guardrails(context: Context) -> Iterator[Guardrails]:
-    with expecting_schema(), context.connect(autocommit=True) as connection:
+    with context.connect(autocommit=True) as connection:
         yield Guardrails(connection)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import click
-import psycopg
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +20,6 @@ __all__ = [
     "age",
     "console",
     "duration",
-    "expecting_schema",
     "pairs",
     "parse_duration",
     "print_json",
@@ -33,22 +30,6 @@ __all__ = [
 ]
 
 PLAIN_WIDTH = 100
-
-
-@contextmanager
-def expecting_schema() -> Iterator[None]:
-    """Where our functions or tables are missing, say what to do about it.
-
-    PostgreSQL's own hint is about the types of arguments.
-    """
-    try:
-        yield
-    except (psycopg.errors.UndefinedFunction, psycopg.errors.UndefinedTable) as error:
-        raise click.ClickException(
-            f"{error.diag.message_primary}\n"
-            "HINT: Is OCR Guardrails installed there? `ocr-guardrails migrate` "
-            "installs or updates it; --schema names the schema."
-        ) from error
 
 
 def console(*, stderr: bool = False) -> Console:

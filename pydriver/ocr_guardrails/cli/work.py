@@ -23,7 +23,6 @@ from rich.text import Text
 from ocr_guardrails.cli.output import (
     console,
     duration,
-    expecting_schema,
     pairs,
     parse_duration,
     print_json,
@@ -92,7 +91,6 @@ def ingest(
     Exit codes: 0 all files are in, 3 some could not be read.
     """
     with (
-        expecting_schema(),
         context.connect() as connection,
         _bar(context.json) as step,
     ):
@@ -246,8 +244,7 @@ def work(
         if processes > 1:
             # Told once and here, rather than by every child.
             load_engine(engine, spec.engine_options)
-        with expecting_schema():
-            summary, abandoned = _run(context, spec, processes)
+        summary, abandoned = _run(context, spec, processes)
     except (EngineUnavailable, ProcessesFailed) as error:
         raise click.ClickException(str(error)) from error
     if context.json:

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +40,9 @@ def psql(server: ServerUnderTest) -> str:
 
 
 @pytest.fixture
-def environment(empty_database: str) -> Iterator[dict[str, str]]:
+def environment(empty_database: str) -> dict[str, str]:
     """Programs find the database as the README has it, by DATABASE_URL."""
-    yield {
+    return {
         **os.environ,
         "DATABASE_URL": empty_database,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -121,7 +120,7 @@ def test_python_writes_results_and_reports_failures(
                 raise ValueError("an empty file")
             return data.decode(), 90.0, 5
 
-        exec(script, {"dsn": database, "recognise": recognise})  # noqa: S102
+        exec(script, {"dsn": database, "recognise": recognise})
         rows = connection.execute(
             "select d.filename, d.ocr_status, d.ocr_text, d.ocr_error"
             " from documents as d order by d.filename desc"
