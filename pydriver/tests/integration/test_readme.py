@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
@@ -131,17 +132,24 @@ def test_python_writes_results_and_reports_failures(
     ]
 
 
-def test_worker_commands(
-    environment: dict[str, str], tmp_path: Path, server: ServerUnderTest
-) -> None:
+def test_worker_commands(environment: dict[str, str], tmp_path: Path) -> None:
     [script] = blocks("sh", with_text="ocr-guardrails work")
     scans = tmp_path / "scans"
     scans.mkdir()
-    (scans / "broken.png").write_bytes(b"no image")
+    page = Image.new("L", (400, 120), "white")
+    ImageDraw.Draw(page).text((20, 30), "HELLO 42", "black", ImageFont.load_default(48))
+    page.save(scans / "scan.png")
     run_shell(
         script.replace("~/scans", str(scans)).replace("pip install", ": pip install"),
         environment,
     )
+    with psycopg.connect(environment["DATABASE_URL"]) as connection:
+        row = connection.execute(
+            "select ocr_status, ocr_text from documents"
+        ).fetchone()
+    assert row is not None
+    assert row[0] == "completed"
+    assert "HELLO" in row[1]
 
 
 def test_install_and_rollback(environment: dict[str, str]) -> None:
