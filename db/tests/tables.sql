@@ -210,7 +210,7 @@ select results_eq(
         values (
             interval '5 minutes', 3, null::integer, interval '10 seconds',
             interval '1 hour', 10, interval '1 minute', interval '30 seconds',
-            false, false, null::real, 'record', 10, interval '5 seconds'
+            false, false, null::numeric, 'record', 10, interval '5 seconds'
         )
     $$,
     'the default settings'

@@ -154,7 +154,7 @@ def _print_next(console: Console, dsn: str | None) -> None:
         ("--schema ocr_demo check", "the consistency check, with its score"),
         ("--schema ocr_demo stats", "what a dashboard would show"),
         ("demo --docs FOLDER", "the same with images and PDFs of your own"),
-        ("migrate", "install the package, then: ingest FOLDER, work"),
+        ("migrate", "install it, then: ingest FOLDER, work"),
     ):
         console.print(
             f"  {command} {arguments:<28} {what}", highlight=False, soft_wrap=True

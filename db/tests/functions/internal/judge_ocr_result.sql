@@ -11,7 +11,7 @@ select
     '00000000-0000-0000-0000-000000000001'::uuid as token, 'a.pdf'::text as expected,
     repeat('a', 64) as source_hash, 'one two'::text as ocr_text,
     90::double precision as confidence, 2 as words, false as require_token,
-    false as require_hash, null::real as tolerance;
+    false as require_hash, null::numeric as tolerance;
 create function pg_temp.judge(p_changes jsonb)
 returns text
 language sql

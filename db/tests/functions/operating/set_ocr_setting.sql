@@ -35,7 +35,7 @@ values
 ('require_lease_token', null, 'boolean'), ('require_source_hash', '', 'boolean'),
 ('word_count_tolerance', '-0.1', 'range'), ('word_count_tolerance', '10.1', 'range'),
 ('word_count_tolerance', 'NaN', 'range'), ('word_count_tolerance', 'Infinity', 'range'),
-('word_count_tolerance', '1e999', 'real'), ('foreign_text_policy', 'delete', 'range'),
+('word_count_tolerance', '1e999', 'range'), ('foreign_text_policy', 'delete', 'range'),
 ('foreign_text_policy', '', 'range'), ('foreign_text_policy', null, 'text'),
 ('foreign_text_min_words', '0', 'range'), ('expiry_sweep_interval', '-1 s', 'range'),
 ('expiry_sweep_interval', '61 minutes', 'range');

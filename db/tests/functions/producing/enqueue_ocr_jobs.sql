@@ -68,9 +68,9 @@ from (
     ('''{}'', null', 'p_priority must be between 0 and 10, not null'),
     ('''{}'', 11', 'p_priority must be between 0 and 10, not 11'),
     ('''{}'', -1', 'p_priority must be between 0 and 10, not -1'),
-    ('''{}'', 5, null', 'p_run_after must be a time, not null'),
-    ('''{}'', 5, ''infinity''', 'p_run_after must be a time, not infinity'),
-    ('''{}'', 5, ''-infinity''', 'p_run_after must be a time, not -infinity'),
+    ('''{}'', 5, null', 'p_run_after must be a finite time, not null'),
+    ('''{}'', 5, ''infinity''', 'p_run_after must be a finite time, not infinity'),
+    ('''{}'', 5, ''-infinity''', 'p_run_after must be a finite time, not -infinity'),
     ('''{}'', 5, now(), 0', 'p_max_attempts must be null or between 1 and 100, not 0'),
     ('''{}'', 5, now(), 101', 'p_max_attempts must be null or between 1 and 100, not 101')
 ) as c (arguments, message);
