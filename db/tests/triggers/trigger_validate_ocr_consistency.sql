@@ -4,7 +4,7 @@ begin;
 \ir ../functions/fixtures.psql
 \ir ../functions/working/offers.psql
 
-select plan(382);
+select plan(383);
 
 -- Section 6 by plain UPDATE, where the rule is one of the row alone.
 
@@ -639,6 +639,14 @@ select throws_ok(
     null,
     'nor one for which no job is enqueued (G9)'
 );
+insert into ocr_queue (document_id, status, attempts) values (:'document', 'failed', 3);
+select throws_ok(
+    $$update documents set ocr_status = 'pending'$$,
+    'OG003',
+    null,
+    'a dead job is none'
+);
+delete from ocr_queue;
 insert into ocr_queue (document_id) values (:'document');
 select throws_ok(
     $$update documents set ocr_status = 'failed'$$,

@@ -4,7 +4,7 @@ begin;
 select plan(19);
 
 create temporary view partitions as
-select c.relname::text collate "default" as name, pg_get_expr(c.relpartbound, c.oid) as bounds
+select c.oid::regclass::text as name, pg_get_expr(c.relpartbound, c.oid) as bounds
 from pg_inherits as i
 inner join pg_class as c on c.oid = i.inhrelid
 where i.inhparent = 'ocr_job_history'::regclass and c.relname <> 'ocr_job_history_default';

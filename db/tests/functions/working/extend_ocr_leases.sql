@@ -121,7 +121,7 @@ select is(
 );
 select is(
     (
-        select count(*)
+        select count(e.document_id)
         from hand as h
         cross join lateral extend_ocr_leases(
             array[h.id, h.id], array[h.token, gen_random_uuid()]

@@ -59,7 +59,7 @@ begin
 end;
 $function$;
 
-select plan((select count(*)::integer * 5 + 149 from offers));
+select plan((select count(*)::integer * 5 + 155 from offers));
 
 select t.*
 from offers as o
@@ -357,7 +357,8 @@ cross join lateral (
     (10, 'a negative word count', '"word_count": 1', '"word_count": -1', '22023: p_word_count must be zero or more, not -1'),
     (11, 'a negative processing time', '"processing_time_ms": 10', '"processing_time_ms": -1', '22023: p_processing_time_ms must be zero or more, not -1'),
     (12, 'no text', '"TEXT"', 'null', '22023: p_ocr_text must be given (an empty text for an empty page), not null'),
-    (13, 'a source that is no SHA-256', '"source_hash": null', '"source_hash": "abc"', '22023: p_source_hash must be null or a SHA-256 in 64 lower-case hexadecimal digits, not abc')
+    (13, 'a source that is no SHA-256', '"source_hash": null', '"source_hash": "abc"', '22023: p_source_hash must be null or a SHA-256 in 64 lower-case hexadecimal digits, not abc'),
+    (14, 'an empty text with a confidence of 150', '"ocr_text": "TEXT", "confidence": 90', '"ocr_text": "", "confidence": 150', '22023: p_confidence must be between 0 and 100, not 150')
 ) as c (n, description, old, new, detail)
 cross join lateral pg_temp.check_batch(
     c.description,
