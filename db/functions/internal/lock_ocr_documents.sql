@@ -49,6 +49,14 @@ begin
             )
             and exists (select from documents as d where d.id = b.id)
             limit 1;
+            -- looking has locked the free ones that it passed
+            raise exception using errcode = 'OG000', message = 'let go';
+        exception
+            when sqlstate 'OG000' then
+                null;
+        end;
+
+        begin
             perform from documents as d where d.id = v_busy for no key update;
             raise exception using errcode = 'OG000', message = 'let go';
         exception

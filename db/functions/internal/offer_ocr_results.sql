@@ -31,7 +31,7 @@ begin
         select distinct r.document_id from unnest(p_results) as r
         where r.document_id is not null
     );
-    perform lock_ocr_documents(v_document_ids);
+    perform lock_ocr_offers(p_results);
     select s.* into strict v_settings from ocr_settings as s where s.id;
 
     if cardinality(p_results) > 1 then
@@ -53,18 +53,6 @@ begin
             from offer_ocr_results(array[v_result]) as o;
         end loop;
         return;
-    end if;
-
-    if v_settings.foreign_text_policy = 'refuse' then
-        -- two writers of the same text must see each other; taken after the rows and in
-        -- one order by everybody (G12)
-        perform pg_advisory_xact_lock(h.hash)
-        from (
-            select distinct hash_ocr_text(r.ocr_text) as hash
-            from unnest(p_results) as r
-            where r.word_count >= v_settings.foreign_text_min_words
-            order by 1
-        ) as h;
     end if;
 
     return query

@@ -8,13 +8,15 @@ create or replace function start_ocr_jobs(
     p_run_after timestamptz,
     p_max_attempts integer
 )
-returns void
+returns integer
 language plpgsql
 volatile
 set search_path from current
 set enable_seqscan = off
 set jit = off
 as $function$
+declare
+    v_count integer;
 begin
     delete from ocr_queue as q
     where q.document_id = any(p_document_ids) and q.status = 'failed';
@@ -33,6 +35,7 @@ begin
     where d.id = any(p_document_ids) and s.id
     order by d.created_at, d.id
     on conflict (document_id) where status in ('pending', 'processing') do nothing;
+    get diagnostics v_count = row_count;
 
     update documents as d
     set ocr_status = 'pending', ocr_error = null, updated_at = clock_timestamp()
@@ -41,9 +44,10 @@ begin
     if p_run_after <= clock_timestamp() then
         perform notify_ocr_workers();
     end if;
+    return v_count;
 end;
 $function$;
 
 comment on function start_ocr_jobs is
 'Internal. Makes a pending job for each of the given documents, removes dead ones, makes
-the documents pending and wakes the workers.';
+the documents pending and wakes the workers. Returns how many jobs it made.';

@@ -14,8 +14,9 @@ begin
     ) then
         return false;
     end if;
-    perform create_ocr_history_partitions();
     refresh materialized view concurrently ocr_stats;
+    -- last, since it locks the default partition until the transaction ends
+    perform create_ocr_history_partitions();
     return true;
 end;
 $function$;

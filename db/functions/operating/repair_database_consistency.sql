@@ -21,7 +21,7 @@ begin
         perform reject_argument('p_dry_run', 'true or false', null);
     end if;
 
-    -- a loop because each kind has a remedy of its own; there are few
+    -- A loop because each kind has a remedy of its own; there are few.
     for v_case in
         select
             f.kind,
@@ -74,6 +74,7 @@ begin
                     and not exists (
                         select from documents as d where d.id = q.document_id
                     );
+                get diagnostics affected = row_count;
             when 'job_of_completed_document' then
                 delete from ocr_queue as q
                 using documents as d
@@ -82,12 +83,14 @@ begin
                     and q.id = any(v_case.job_ids)
                     and d.id = any(v_locked)
                     and d.ocr_status = 'completed';
+                get diagnostics affected = row_count;
             when 'duplicate_live_job' then
                 delete from ocr_queue as q
                 where
                     q.id = any(v_case.job_ids)
                     and q.document_id = any(v_locked)
                     and q.status = 'pending';
+                get diagnostics affected = row_count;
             when 'processing_without_job' then
                 perform from end_ocr_leases(
                     array(
@@ -104,6 +107,7 @@ begin
                     ),
                     'expired', 'repair: no job worked on it', 'retry', false
                 );
+                get diagnostics affected = row_count;
             when 'pending_without_job' then
                 v_locked := array(
                     select d.id
@@ -118,7 +122,7 @@ begin
                                 and q.status in ('pending', 'processing')
                         )
                 );
-                perform start_ocr_jobs(v_locked, 5, now(), null);
+                affected := start_ocr_jobs(v_locked, 5, now(), null);
             when 'job_without_processing_document' then
                 update ocr_queue as q
                 set
@@ -137,6 +141,7 @@ begin
                     and d.id = any(v_locked)
                     and q.status = 'processing'
                     and d.ocr_status in ('pending', 'failed');
+                get diagnostics affected = row_count;
                 update documents as d
                 set ocr_status = 'pending', updated_at = clock_timestamp()
                 where d.id = any(v_locked) and d.ocr_status = 'failed';
@@ -150,6 +155,7 @@ begin
                         select from ocr_queue as q
                         where q.document_id = d.id and q.status = 'pending'
                     );
+                get diagnostics affected = row_count;
             when 'exhausted_pending_job' then
                 update ocr_queue as q
                 set
@@ -161,6 +167,7 @@ begin
                     and q.document_id = any(v_locked)
                     and q.status = 'pending'
                     and q.attempts >= q.max_attempts;
+                get diagnostics affected = row_count;
                 update documents as d
                 set
                     ocr_status = 'failed',
@@ -168,10 +175,6 @@ begin
                     updated_at = clock_timestamp()
                 where d.id = any(v_locked) and d.ocr_status = 'pending';
         end case;
-        affected := case
-            when v_case.kind in ('orphaned_job', 'job_of_completed_document') then v_case.findings
-            else cardinality(v_locked)
-        end;
         return next;
     end loop;
 end;

@@ -33,10 +33,10 @@ begin
         limit p_limit
         for no key update skip locked
     );
-    if cardinality(v_document_ids) > 0 then
-        perform start_ocr_jobs(v_document_ids, 5, now(), null);
+    if cardinality(v_document_ids) = 0 then
+        return 0;
     end if;
-    return cardinality(v_document_ids);
+    return start_ocr_jobs(v_document_ids, 5, now(), null);
 end;
 $function$;
 

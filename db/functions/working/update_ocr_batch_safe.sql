@@ -1,8 +1,10 @@
 -- The same rules for many results in one call. The results come as json, which every
 -- language can write, and as json rather than jsonb: a NUL in one text must not make the
 -- whole argument unreadable.
--- The whole batch is one statement. Only when that raises is each element offered alone,
--- inside its own savepoint, so that one bad result never takes the others down.
+-- The whole batch is one statement. Only when it cannot be read, or the statement raises,
+-- is each element offered alone, inside its own savepoint, so that one bad result never
+-- takes the others down. All locks are taken before that, since a savepoint per element
+-- would take them one after the other (G12).
 
 create or replace function update_ocr_batch_safe(p_results json)
 returns table (
@@ -16,10 +18,12 @@ security definer
 set search_path from current
 as $function$
 declare
+    v_results ocr_result [];
+    v_problems text [];
     v_document_ids ocr_id_types.document_ids%type;
     v_outcomes text [];
     v_details text [];
-    v_element json;
+    v_is_done boolean := false;
 begin
     if json_typeof(p_results) is distinct from 'array' then
         perform reject_argument(
@@ -34,38 +38,50 @@ begin
     end if;
 
     begin
-        select
-            array_agg(o.document_id order by o.ordinal),
-            array_agg(o.outcome order by o.ordinal),
-            array_agg(o.detail order by o.ordinal)
-        into v_document_ids, v_outcomes, v_details
-        from offer_ocr_results(
-            array(
-                select r::ocr_result
-                from json_populate_recordset(null::ocr_result, p_results) as r
-            )
-        ) as o;
+        v_results := array(
+            select r::ocr_result
+            from json_populate_recordset(null::ocr_result, p_results) as r
+        );
     exception
-        -- nothing is swallowed: whatever it was comes again, element by element
-        when others then
-            for v_element in
-                select e.value
-                from json_array_elements(p_results) with ordinality as e (value, n)
-                order by e.n
-            loop
-                return query
-                select o.document_id, o.outcome, o.detail
-                from offer_ocr_element(v_element) as o;
-            end loop;
-            return;
+        when data_exception then
+            select
+                array_agg(r.result order by e.n),
+                array_agg(r.problem order by e.n)
+            into v_results, v_problems
+            from json_array_elements(p_results) with ordinality as e (value, n)
+            cross join lateral read_ocr_result(e.value) as r;
     end;
 
+    if v_problems is null then
+        begin
+            select
+                array_agg(o.document_id order by o.ordinal),
+                array_agg(o.outcome order by o.ordinal),
+                array_agg(o.detail order by o.ordinal)
+            into v_document_ids, v_outcomes, v_details
+            from offer_ocr_results(v_results) as o;
+            v_is_done := true;
+        exception
+            when transaction_rollback then
+                raise;
+            -- nothing is swallowed: whatever else it was comes again, element by element
+            when others then
+                null;
+        end;
+    end if;
+    if not v_is_done then
+        perform lock_ocr_offers(v_results);
+        select
+            array_agg((v_results[i.n]).document_id order by i.n),
+            array_agg(o.outcome order by i.n),
+            array_agg(o.detail order by i.n)
+        into v_document_ids, v_outcomes, v_details
+        from generate_subscripts(v_results, 1) as i (n)
+        cross join lateral offer_ocr_element(v_results[i.n], v_problems[i.n]) as o;
+    end if;
+
     if 'rejected_by_database' = any(v_outcomes) then
-        perform fail_rejected_job(
-            v_document_ids[i.n],
-            (p_results -> (i.n - 1)) ->> 'lease_token',
-            v_details[i.n]
-        )
+        perform fail_rejected_job(v_results[i.n], v_details[i.n])
         from generate_subscripts(v_outcomes, 1) as i (n)
         where v_outcomes[i.n] = 'rejected_by_database';
     end if;
