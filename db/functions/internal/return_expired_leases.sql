@@ -41,7 +41,8 @@ begin
         order by d.id
         for no key update skip locked
     );
-    -- again under the locks: a heartbeat may have come in between
+    -- again under the locks: a heartbeat may have come in between, or a plain UPDATE holds
+    -- the job
     v_document_ids := array(
         select q.document_id
         from ocr_queue as q
@@ -49,6 +50,7 @@ begin
             q.document_id = any(v_document_ids)
             and q.status = 'processing'
             and q.lease_expires_at < v_now
+        for update skip locked
     );
     if cardinality(v_document_ids) = 0 then
         return 0;

@@ -2,7 +2,7 @@
 
 begin;
 \ir ../fixtures.psql
-select plan(29);
+select plan(30);
 
 create function pg_temp.check_end(
     p_attempts integer, p_next text, p_is_spent boolean, p_outcome text, p_answer text,
@@ -104,6 +104,23 @@ select is(
     ),
     true,
     'nothing of the lease is left'
+);
+-- A job that plain SQL has put back without its document, and without its attempt.
+select pg_temp.add_document('torn') as torn \gset
+select pg_temp.claim(:'torn') as token \gset
+update ocr_queue
+set
+    status = 'pending', attempts = 0, started_at = null, worker_id = null,
+    lease_expires_at = null
+where document_id = :'torn';
+select lives_ok(
+    format(
+        $$
+            select * from end_ocr_leases(array[%L::uuid], 'released', null, 'retry', false)
+        $$,
+        :'torn'
+    ),
+    'where no attempt is counted none is given back'
 );
 select is_empty(
     $$

@@ -43,6 +43,7 @@ where d.id = q.document_id and d.filename = 'job is pending';
 select enqueue_ocr_job(pg_temp.add_document('waiting'), 5, now() - interval '9 days') as job \gset
 select pg_temp.complete(pg_temp.add_document('completed')) as token \gset
 select pg_temp.kill(pg_temp.add_document('failed')) as token \gset
+update ocr_queue set started_at = now() - interval '9 hours' where status = 'failed';
 update documents set updated_at = now() - interval '9 days', created_at = now() - interval '9 days'
 where filename in ('waiting', 'completed', 'failed', 'fresh', 'long but alive');
 

@@ -3,13 +3,14 @@ begin;
 
 select plan(26);
 
--- given: five dead jobs, the higher the number the longer dead, and other states
+-- given: five dead jobs, the second one dead for longest, and other states
 insert into documents (filename) select 'dead ' || n from generate_series(1, 5) as n;
-select pg_temp.kill(d.id, case when d.filename in ('dead 2', 'dead 4') then 'disk full' else 'no image' end)
+select pg_temp.kill(d.id, case when d.filename in ('dead 1', 'dead 2') then 'disk full' else 'no image' end)
 from documents as d \g /dev/null
 update ocr_queue as q
 set
-    completed_at = now() - right(d.filename, 1)::integer * interval '1 hour',
+    completed_at = now()
+    - (array[3, 5, 1, 4, 2])[right(d.filename, 1)::integer] * interval '1 hour',
     priority = 8,
     max_attempts = 7,
     attempts = 7
@@ -30,7 +31,7 @@ select is(
         from documents as d
         where d.filename like 'dead%' and d.ocr_status = 'pending'
     ),
-    'dead 4, dead 5',
+    'dead 2, dead 4',
     'the longest dead first; document and job together (G5)'
 );
 select results_eq(
@@ -40,7 +41,7 @@ select results_eq(
             q.worker_id, q.run_after <= clock_timestamp(), q.run_after >= now()
         from ocr_queue as q
         inner join documents as d on d.id = q.document_id
-        where d.filename in ('dead 4', 'dead 5')
+        where d.filename in ('dead 2', 'dead 4')
     $$,
     $$
         values (
@@ -60,7 +61,7 @@ select is(
 );
 select is(retry_failed_ocr_jobs(100, 'disk%'), 1, 'only those whose error matches');
 select is(
-    (select pg_temp.state(d.id) from documents as d where d.filename = 'dead 2'),
+    (select pg_temp.state(d.id) from documents as d where d.filename = 'dead 1'),
     'pending / pending 0 of 7',
     'by LIKE'
 );

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(38);
+select plan(39);
 
 create temporary table answer as
 select i.*
@@ -102,6 +102,22 @@ select results_eq(
     $$,
     $$values (1, 'a.pdf', false, 10), (2, 'b.pdf', true, 5)$$,
     'known and new files may come mixed; the same name with another hash is another file'
+);
+
+select is(
+    (
+        select string_agg(i.ordinal::text, ' ')
+        from ingest_ocr_documents(
+            (
+                select json_agg(
+                    json_build_object('filename', 'x', 'file_hash', repeat(h.digit, 64))
+                )
+                from (values ('c'), ('a'), ('e'), ('b')) as h (digit)
+            )
+        ) as i
+    ),
+    '1 2 3 4',
+    'the rows come in the order of the files'
 );
 
 -- Two documents with the same file are legal; the older one is it.

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(26);
+select plan(27);
 
 -- given: four leases in hand, the last of them expired but not taken over
 insert into documents (filename)
@@ -168,6 +168,23 @@ select is_empty(
     'a lease without a job is missing from the answer'
 );
 select is_empty($$select * from extend_ocr_leases('{}', '{}')$$, 'nothing to extend');
+
+-- A dead job beside the live one, as a plain INSERT leaves it.
+select pg_temp.add_document('beside.pdf') as beside \gset
+select pg_temp.kill(:'beside') as beside_token \gset
+insert into ocr_queue (document_id) values (:'beside');
+select c.lease_token as beside_token from claim_ocr_jobs('w-two', 100) as c
+where c.document_id = :'beside' \gset
+select is(
+    (
+        select count(e.document_id)
+        from extend_ocr_leases(
+            array[:'beside'::uuid], array[:'beside_token'::uuid]
+        ) as e
+    ),
+    1::bigint,
+    'of a dead job and a live one the live one is extended'
+);
 
 -- Bad arguments.
 select pg_temp.snapshot() as snapshot \gset

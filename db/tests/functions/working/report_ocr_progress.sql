@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(28);
+select plan(29);
 
 select pg_temp.add_document() as document \gset
 select pg_temp.claim(:'document') as token \gset
@@ -76,6 +76,23 @@ select is(
     report_ocr_progress(:'jobless', :'jobless_token', 1, 5),
     false,
     'a document whose job was deleted'
+);
+
+-- A dead job beside the live one, as a plain INSERT leaves it.
+select pg_temp.add_document('beside.pdf') as beside \gset
+select pg_temp.kill(:'beside') as beside_token \gset
+insert into ocr_queue (document_id) values (:'beside');
+select c.lease_token as beside_token from claim_ocr_jobs('w-two', 100) as c
+where c.document_id = :'beside' \gset
+select report_ocr_progress(:'beside', :'beside_token', 1, 5) as reported \gset
+select is(
+    (
+        select string_agg(q.status, ', ')
+        from ocr_queue as q
+        where q.document_id = :'beside' and q.progress_total = 5
+    ),
+    'processing',
+    'of a dead job and a live one the live one has the progress'
 );
 
 -- Bad arguments.

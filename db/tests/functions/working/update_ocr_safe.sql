@@ -50,7 +50,7 @@ begin
 end;
 $function$;
 
-select plan((select count(*)::integer * 5 + 52 from offers));
+select plan((select count(*)::integer * 5 + 54 from offers));
 
 select t.*
 from offers as o
@@ -239,6 +239,32 @@ select results_eq(
     ),
     format($$values ('written', null::uuid, null::text, %L::uuid)$$, :'jobless_token'),
     'and the attempt is in the history all the same (G10)'
+);
+
+-- A dead job beside the live one, as a plain INSERT leaves it.
+select pg_temp.add_document('beside.pdf') as beside \gset
+select pg_temp.kill(:'beside') as beside_token \gset
+insert into ocr_queue (document_id) values (:'beside');
+select c.lease_token as beside_token from claim_ocr_jobs('w-two', 100) as c
+where c.document_id = :'beside' \gset
+select is(
+    update_ocr_safe(:'beside', 'beside.pdf', 'text', 90, 1, 10, gen_random_uuid()),
+    false,
+    'a stale offer where a dead job stands beside the live one'
+);
+select results_eq(
+    format(
+        'select i.job_id from ocr_incidents as i where i.document_id = %L', :'beside'
+    ),
+    format(
+        $$
+            select q.id
+            from ocr_queue as q
+            where q.document_id = %L and q.status = 'processing'
+        $$,
+        :'beside'
+    ),
+    'leaves one incident, which names the live one (G10)'
 );
 
 -- What carries a text already.
