@@ -4,7 +4,7 @@ begin;
 \ir ../functions/fixtures.psql
 \ir ../functions/working/offers.psql
 
-select plan(383);
+select plan(384);
 
 -- Section 6 by plain UPDATE, where the rule is one of the row alone.
 
@@ -374,6 +374,7 @@ from (
     values
     ('ocr_lease_token = gen_random_uuid()', 'a live lease token cannot be changed (G2)'),
     ('ocr_lease_token = null', 'a live lease token cannot be taken away (G2)'),
+    ('ocr_lease_token = null, ocr_claims = ocr_claims + 1', 'nor by the way of a claim'),
     ('ocr_lease_token = gen_random_uuid(), ocr_claims = ocr_claims + 2', 'a claim counts one')
 ) as c (change, description);
 select pg_temp.enter('pending') as pending \gset

@@ -2,7 +2,7 @@ begin;
 \ir ../fixtures.psql
 \ir inconsistencies.psql
 
-select plan(12);
+select plan(14);
 
 select is_empty(
     $$select * from find_inconsistencies()$$, 'what is in a right state is not listed'
@@ -70,6 +70,31 @@ from (
     ('1000001', 'p_limit must be between 1 and 1000000, not 1000001'),
     ('2147483647', 'p_limit must be between 1 and 1000000, not 2147483647')
 ) as c (arguments, message);
+
+-- Less obvious cases of the same kinds.
+delete from documents;
+delete from ocr_queue;
+create unique index idx_ocr_queue_unique_pending_document
+on ocr_queue (document_id) where status in ('pending', 'processing');
+select pg_temp.claim(pg_temp.add_document('job is pending')) as token \gset
+update ocr_queue
+set status = 'pending', lease_expires_at = null, started_at = null, worker_id = null;
+select results_eq(
+    'select f.kind from find_inconsistencies() as f',
+    $$values ('processing_without_job')$$,
+    'a processing document whose job is pending has no job that works on it'
+);
+delete from documents;
+delete from ocr_queue;
+select pg_temp.complete(d.id, 'a b c d e f g h i j k l')
+from (
+    select pg_temp.add_document('unknown file') as id from generate_series(1, 2)
+) as d \g /dev/null
+select results_eq(
+    'select f.kind from find_inconsistencies() as f',
+    $$values ('shared_text'), ('shared_text')$$,
+    'files that nobody has hashed are different files'
+);
 
 select * from finish();
 rollback;

@@ -2,7 +2,7 @@ begin;
 \ir ../fixtures.psql
 \ir inconsistencies.psql
 
-select plan(31);
+select plan(32);
 
 select is_empty(
     $$select * from repair_database_consistency(false)$$, 'nothing to repair, nothing done'
@@ -162,6 +162,21 @@ select is(
     ),
     1,
     'of two live jobs the older one stays'
+);
+
+-- and the younger one is not deleted while it runs
+select d.id as running from documents as d where d.filename = 'duplicate_live_job' \gset
+insert into ocr_queue (document_id, created_at, status, attempts, started_at, worker_id, lease_expires_at)
+values (:'running', now() + interval '1 minute', 'processing', 1, now(), 'w-one', now());
+select r.kind from repair_database_consistency(false) as r \g /dev/null
+select is(
+    (
+        select count(*)
+        from ocr_queue as q
+        where q.document_id = :'running' and q.status = 'processing'
+    ),
+    1::bigint,
+    'a job that runs is not deleted'
 );
 
 select * from finish();
