@@ -9,11 +9,13 @@
 revoke execute on function admit_circuit_probe from public;
 revoke execute on function check_lease_arguments from public;
 revoke execute on function count_circuit_failure from public;
+revoke execute on function elapsed_ms from public;
 revoke execute on function end_ocr_leases from public;
 revoke execute on function fail_rejected_job from public;
 revoke execute on function find_invalid_result from public;
 revoke execute on function hash_ocr_text from public;
 revoke execute on function lock_live_lease from public;
+revoke execute on function is_text_compared from public;
 revoke execute on function judge_ocr_result from public;
 revoke execute on function list_ocr_findings from public;
 revoke execute on function lock_ocr_documents from public;
@@ -67,3 +69,4 @@ revoke execute on function validate_database_consistency from public;
 -- triggers
 revoke execute on function validate_ocr_consistency from public;
 revoke execute on function cleanup_completed_ocr_queue from public;
+revoke execute on function hash_inserted_ocr_text from public;

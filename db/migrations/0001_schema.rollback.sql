@@ -3,6 +3,7 @@ drop type ocr_id_types;
 drop table ocr_schema_files;
 drop table ocr_lease_locks;
 drop table ocr_file_checks;
+drop sequence ocr_expiry_sweep_clock;
 drop table ocr_queue_state;
 drop table ocr_settings;
 drop table ocr_previous_results;

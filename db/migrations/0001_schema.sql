@@ -158,6 +158,8 @@ create table ocr_queue (
     check (status in ('pending', 'processing', 'failed')),
     constraint check_ocr_queue_priority
     check (priority between 0 and 10),
+    constraint check_ocr_queue_run_after
+    check (isfinite(run_after)),
     constraint check_ocr_queue_attempts
     check (
         attempts >= 0
@@ -363,7 +365,7 @@ rejected_by_database.';
 comment on column ocr_incidents.document_id is
 'The document that the result was offered for; it may be gone.';
 comment on column ocr_incidents.job_id is
-'The live job of that document at that moment.';
+'The job of that document that was in processing at that moment.';
 comment on column ocr_incidents.worker_id is
 'Who held that job; the refused writer is named by application_name and offered_token.';
 comment on column ocr_incidents.offered_token is
@@ -543,7 +545,6 @@ create table ocr_queue_state (
     circuit_last_error text,
     circuit_probe_document_id uuid,
     circuit_probe_token uuid,
-    next_expiry_sweep_at timestamptz not null default '-infinity',
     constraint ocr_queue_state_pkey primary key (id),
     constraint check_ocr_queue_state_one_row check (id),
     constraint check_ocr_queue_state_circuit
@@ -561,8 +562,7 @@ insert into ocr_queue_state default values;
 alter table ocr_queue_state set (fillfactor = 10);
 
 comment on table ocr_queue_state is
-'Exactly one row: whether the queue is paused, what the circuit does, and when claims
-look for expired leases next.';
+'Exactly one row: whether the queue is paused, and what the circuit does.';
 comment on column ocr_queue_state.id is
 'Always true: there is one row.';
 comment on column ocr_queue_state.paused_at is
@@ -583,8 +583,13 @@ comment on column ocr_queue_state.circuit_probe_document_id is
 'The document whose attempt is the probe.';
 comment on column ocr_queue_state.circuit_probe_token is
 'The lease of the probe.';
-comment on column ocr_queue_state.next_expiry_sweep_at is
-'When a claim will look for expired leases next.';
+
+create sequence ocr_expiry_sweep_clock;
+
+comment on sequence ocr_expiry_sweep_clock is
+'When a claim will look for expired leases next, in milliseconds since 1970. A sequence,
+because setting it is not transactional: a claim whose transaction stays open must not
+keep the others from looking.';
 
 create table ocr_file_checks (
     document_id uuid not null,

@@ -147,16 +147,16 @@ select enqueue_ocr_job(d.id)
 from documents as d
 where d.ocr_status = 'pending'
 limit 1;
-create temporary table before_enqueue as
-select sum(s.seq_scan) as seq_scans
-from pg_stat_xact_user_tables as s
-where s.relname in ('documents', 'ocr_queue');
 create temporary table one as
 select d.id from documents as d where d.ocr_status = 'pending' order by d.created_at limit 1;
 create temporary table done as
 select d.id from documents as d
 where d.ocr_text_hash is not null
 limit 1;
+create temporary table before_enqueue as
+select sum(s.seq_scan) as seq_scans
+from pg_stat_xact_user_tables as s
+where s.relname in ('documents', 'ocr_queue');
 select lives_ok(
     $$
         select enqueue_ocr_job(o.id) from one as o;

@@ -27,7 +27,7 @@ begin
     select
         new.id, j.id, 'written', j.worker_id, new.ocr_engine, j.attempts, j.priority,
         j.created_at, j.started_at, clock_timestamp(),
-        extract(epoch from j.started_at - j.run_after) * 1000,
+        elapsed_ms(j.run_after, j.started_at),
         new.ocr_processing_time_ms, new.ocr_confidence, new.ocr_word_count,
         new.ocr_source_hash, new.ocr_result_token
     from (values (true)) as o (one)

@@ -36,7 +36,27 @@ declare
         old.ocr_completed_at,
         old.ocr_result_token
     );
+    -- learning a hash or a size that was unknown is no replacement
+    v_is_file_replaced constant boolean not null := (
+        new.filename is distinct from old.filename
+        or new.file_path is distinct from old.file_path
+        or (old.file_hash is not null and new.file_hash is distinct from old.file_hash)
+        or (old.file_size is not null and new.file_size is distinct from old.file_size)
+    );
 begin
+    if new.ocr_claims is distinct from old.ocr_claims
+        and (
+            new.ocr_status is distinct from 'processing'
+            or new.ocr_lease_token is not distinct from old.ocr_lease_token
+        )
+    then
+        raise exception using
+            errcode = 'OG004',
+            message = format('ocr_claims of document %s counts its claims', old.id),
+            detail = 'It decides whether a result without a lease token is ambiguous.',
+            hint = 'Leave the column alone; claim_ocr_jobs() changes it.';
+    end if;
+
     -- completed: nothing changes, except that requeue_document() takes it back, which
     -- has set the result aside and enqueued a job by now (G4)
     if old.ocr_status = 'completed' then
@@ -118,8 +138,8 @@ begin
                     'report the failure with fail_ocr_job().';
         end if;
         if v_outcome not in ('written', 'restored')
-            or new.file_path is distinct from old.file_path
-            or new.file_hash is distinct from old.file_hash
+            or (new.file_path, new.file_hash, new.file_size)
+            is distinct from (old.file_path, old.file_hash, old.file_size)
         then
             raise exception using
                 errcode = 'OG002',
@@ -158,16 +178,10 @@ begin
     end if;
 
     -- the file is replaced under a live lease: whoever reads the old one is fenced off,
-    -- and the job starts again on the new one (G1). Learning a hash or a size that was
-    -- unknown is no replacement.
+    -- and the job starts again on the new one (G1)
     if old.ocr_status = 'processing'
         and new.ocr_status = 'processing'
-        and (
-            new.filename is distinct from old.filename
-            or new.file_path is distinct from old.file_path
-            or (old.file_hash is not null and new.file_hash is distinct from old.file_hash)
-            or (old.file_size is not null and new.file_size is distinct from old.file_size)
-        )
+        and v_is_file_replaced
     then
         perform restart_replaced_job(old.id, old.ocr_lease_token);
         new.ocr_status := 'pending';

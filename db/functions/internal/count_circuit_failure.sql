@@ -26,7 +26,7 @@ begin
     then
         perform set_circuit_state(
             case p_error_class when 'infrastructure' then 'open' else 'closed' end,
-            case p_error_class when 'infrastructure' then p_error end
+            case p_error_class when 'infrastructure' then left(p_error, 10000) end
         );
         return;
     end if;
@@ -45,7 +45,7 @@ begin
                 v_now - v_settings.circuit_window, v_state.circuit_changed_at
             )
     ) then
-        perform set_circuit_state('open', p_error);
+        perform set_circuit_state('open', left(p_error, 10000));
     end if;
 end;
 $function$;

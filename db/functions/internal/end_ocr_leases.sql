@@ -70,17 +70,20 @@ begin
             end,
             run_after = case
                 when p_with_backoff
-                    then v_now + random() * least(
-                        v_settings.backoff_cap,
-                        v_settings.backoff_base * power(2, least(e.attempts, 30))
+                    then v_now + make_interval(
+                        -- in seconds, since an interval overflows where a double does not
+                        secs => random() * least(
+                            extract(epoch from v_settings.backoff_cap),
+                            extract(epoch from v_settings.backoff_base)
+                            * power(2::double precision, e.attempts)
+                        )
                     )
                 else least(q.run_after, v_now)
             end,
             started_at = case when e.next_status = 'failed' then q.started_at end,
             worker_id = case when e.next_status = 'failed' then q.worker_id end,
             completed_at = case when e.next_status = 'failed' then v_now end,
-            processing_time_ms
-            = least(extract(epoch from v_now - q.started_at) * 1000, 2147483647),
+            processing_time_ms = elapsed_ms(q.started_at, v_now),
             heartbeat_at = null,
             lease_expires_at = null,
             progress_current = null,
@@ -128,8 +131,8 @@ begin
             e.created_at,
             e.started_at,
             v_now,
-            extract(epoch from e.started_at - e.run_after) * 1000,
-            least(extract(epoch from v_now - e.started_at) * 1000, 2147483647),
+            elapsed_ms(e.run_after, e.started_at),
+            elapsed_ms(e.started_at, v_now),
             e.ocr_lease_token,
             p_error
         from ended as e

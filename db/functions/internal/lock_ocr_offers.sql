@@ -23,8 +23,8 @@ begin
         select distinct hash_ocr_text(r.ocr_text) as hash
         from unnest(p_results) as r
         inner join ocr_settings as s
-            on s.id and r.word_count >= s.foreign_text_min_words
-        where s.foreign_text_policy = 'refuse' and r.ocr_text is not null
+            on s.id and s.foreign_text_policy = 'refuse'
+        where is_text_compared(r.ocr_text, r.word_count, s.foreign_text_min_words)
         order by 1
     ) as h;
 end;

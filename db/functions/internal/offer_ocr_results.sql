@@ -37,13 +37,15 @@ begin
     if cardinality(p_results) > 1 then
         select
             count(*) <> count(distinct r.document_id)
-            or count(hash_ocr_text(r.ocr_text)) filter (
-                where r.word_count >= v_settings.foreign_text_min_words
-            ) <> count(distinct hash_ocr_text(r.ocr_text)) filter (
-                where r.word_count >= v_settings.foreign_text_min_words
-            )
+            or count(h.hash) <> count(distinct h.hash)
         into v_is_dependent
-        from unnest(p_results) as r;
+        from unnest(p_results) as r
+        left join lateral (
+            select hash_ocr_text(r.ocr_text)
+            where is_text_compared(
+                r.ocr_text, r.word_count, v_settings.foreign_text_min_words
+            )
+        ) as h (hash) on true;
     end if;
     if v_is_dependent then
         foreach v_result in array p_results loop
@@ -117,7 +119,9 @@ begin
             where
                 v.verdict = 'written'
                 and v_settings.foreign_text_policy <> 'off'
-                and r.word_count >= v_settings.foreign_text_min_words
+                and is_text_compared(
+                    r.ocr_text, r.word_count, v_settings.foreign_text_min_words
+                )
                 and o.ocr_text_hash = hash_ocr_text(r.ocr_text)
                 and o.id <> r.document_id
                 and (o.file_hash = d.file_hash) is not true

@@ -14,28 +14,33 @@ set search_path from current
 as $function$
 declare
     v_readable json;
+    v_key text;
 begin
     result := json_populate_record(null::ocr_result, p_element);
 exception
     when data_exception then
         problem := format('%s: %s', sqlstate, sqlerrm);
-        begin
-            v_readable := regexp_replace(
-                p_element::text, '\\u(0000|d[89a-f][0-9a-f]{2})', '', 'gi'
-            );
-            result := json_populate_record(
-                null::ocr_result,
-                json_build_object(
-                    'document_id', v_readable -> 'document_id',
-                    'lease_token', v_readable -> 'lease_token',
-                    'expected_filename', v_readable -> 'expected_filename',
-                    'ocr_text', v_readable -> 'ocr_text'
-                )
-            );
-        exception
-            when data_exception then
-                result := null;
-        end;
+        -- without what cannot be held; escaped backslashes and whole pairs stay
+        v_readable := regexp_replace(
+            p_element::text,
+            '(\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})'
+            '|\\u0000|\\ud[89a-f][0-9a-f]{2}',
+            '\1',
+            'gi'
+        );
+        -- each key by itself, since each may be malformed
+        foreach v_key in array array[
+            'document_id', 'lease_token', 'expected_filename', 'ocr_text'
+        ] loop
+            begin
+                result := json_populate_record(
+                    result, json_build_object(v_key, v_readable -> v_key)
+                );
+            exception
+                when data_exception then
+                    null;
+            end;
+        end loop;
 end;
 $function$;
 

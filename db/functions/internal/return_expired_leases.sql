@@ -1,5 +1,6 @@
--- Called by claims, now and then (ocr_settings.expiry_sweep_interval): the row of
--- ocr_queue_state is the turnstile. Reads the jobs in processing, of which there are as
+-- Called by claims, now and then (ocr_settings.expiry_sweep_interval). The turnstile is a
+-- sequence: it is set at once for everybody, and no claim that keeps its transaction open
+-- can hold it; should two get through together, they pass over each other's rows. Reads the jobs in processing, of which there are as
 -- many as there is work in hand, through their own partial index.
 -- Never waits: what is locked is being ended or written right now.
 
@@ -16,16 +17,12 @@ declare
     v_document_ids ocr_id_types.document_ids%type;
     v_count integer;
 begin
-    perform from ocr_queue_state as t
-    where t.id and t.next_expiry_sweep_at <= v_now
-    for update skip locked;
-    if not found then
-        return 0;
-    end if;
-    update ocr_queue_state as t
-    set next_expiry_sweep_at = v_now + s.expiry_sweep_interval
+    perform setval(
+        'ocr_expiry_sweep_clock',
+        (extract(epoch from v_now + s.expiry_sweep_interval) * 1000)::bigint
+    )
     from ocr_settings as s
-    where t.id and s.id;
+    where s.id;
 
     -- ids first, then the locks: an estimate of how many leases have expired must not
     -- choose the plan of the lookup in documents
@@ -66,5 +63,4 @@ $function$;
 
 comment on function return_expired_leases is
 'Internal. Returns jobs whose lease has expired to pending, or to failed where attempts
-are used up (G9), at most once per ocr_settings.expiry_sweep_interval over all callers.
-Returns how many.';
+are used up (G9), and sets the time of the next look. Returns how many.';

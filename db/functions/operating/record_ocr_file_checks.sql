@@ -20,7 +20,7 @@ begin
     then
         perform reject_argument(
             'p_document_ids', 'an array of up to 10000 ids without nulls',
-            format('%s elements', cardinality(p_document_ids))
+            cardinality(p_document_ids) || ' elements'
         );
     end if;
     if p_present is null
@@ -29,7 +29,7 @@ begin
     then
         perform reject_argument(
             'p_present', 'true or false for each of p_document_ids',
-            format('%s elements', cardinality(p_present))
+            cardinality(p_present) || ' elements'
         );
     end if;
     if p_actual_hashes is null

@@ -1,4 +1,6 @@
--- In place: a dead job keeps its id, priority and number of attempts allowed.
+-- In place: a dead job keeps its id, priority and number of attempts allowed. Of several
+-- dead jobs of a document, which plain SQL can make, the youngest is kept. Documents that
+-- somebody holds, or that have a live job, are passed over before the limit counts.
 
 create or replace function retry_failed_ocr_jobs(
     p_limit integer default 100,
@@ -10,6 +12,8 @@ volatile
 security definer
 set search_path from current
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $function$
 declare
@@ -20,26 +24,29 @@ begin
         perform reject_argument('p_limit', 'between 1 and 1000000', p_limit::text);
     end if;
 
-    -- limited before the locks: those that somebody holds are left for the next call
     v_document_ids := array(
-        select q.document_id
+        select d.id
         from ocr_queue as q
+        inner join documents as d on d.id = q.document_id
         where
             q.status = 'failed'
             and (p_error_like is null or q.error_message like p_error_like)
+            and d.ocr_status = 'failed'
+            and not exists (
+                select from ocr_queue as l
+                where l.document_id = d.id and l.status in ('pending', 'processing')
+            )
         order by q.completed_at
         limit p_limit
-    );
-    v_document_ids := array(
-        select d.id
-        from documents as d
-        where
-            d.id = any(v_document_ids)
-            and d.ocr_status = 'failed'
-        order by d.id
-        for no key update skip locked
+        for no key update of d skip locked
     );
 
+    delete from ocr_queue as q
+    using ocr_queue as o
+    where
+        q.document_id = any(v_document_ids)
+        and o.document_id = q.document_id
+        and (o.created_at, o.id) > (q.created_at, q.id);
     with retried as (
         update ocr_queue as q
         set

@@ -23,6 +23,7 @@ declare
     v_missing documents.id%type;
     v_completed documents.id%type;
     v_new ocr_id_types.document_ids%type;
+    v_jobless ocr_id_types.document_ids%type;
 begin
     if p_document_ids is null
         or array_position(p_document_ids, null) is not null
@@ -30,7 +31,7 @@ begin
     then
         perform reject_argument(
             'p_document_ids', 'an array of up to 10000 ids without nulls',
-            format('%s elements', cardinality(p_document_ids))
+            cardinality(p_document_ids) || ' elements'
         );
     end if;
     if (p_priority between 0 and 10) is not true then
@@ -49,8 +50,13 @@ begin
     select
         (array_agg(a.id) filter (where d.id is null))[1],
         (array_agg(a.id) filter (where d.ocr_status = 'completed'))[1],
-        array_agg(distinct d.id) filter (where q.id is null)
-    into v_missing, v_completed, v_new
+        array_agg(distinct d.id) filter (
+            where q.id is null and d.ocr_status <> 'processing'
+        ),
+        array_agg(distinct d.id) filter (
+            where q.id is null and d.ocr_status = 'processing'
+        )
+    into v_missing, v_completed, v_new, v_jobless
     from unnest(p_document_ids) as a (id)
     left join documents as d on d.id = a.id and d.id = any(p_document_ids)
     left join ocr_queue as q
@@ -73,6 +79,11 @@ begin
             hint = 'To process it again call requeue_document(); it keeps the old result.';
     end if;
 
+    if v_jobless is not null then
+        perform from end_ocr_leases(
+            v_jobless, 'expired', 'its job was gone when it was enqueued', 'retry', false
+        );
+    end if;
     if v_new is not null then
         perform start_ocr_jobs(v_new, p_priority, p_run_after, p_max_attempts);
     end if;

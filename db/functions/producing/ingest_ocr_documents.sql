@@ -36,14 +36,21 @@ begin
     if (p_priority between 0 and 10) is not true then
         perform reject_argument('p_priority', 'between 0 and 10', p_priority::text);
     end if;
-    select f.n into v_bad
-    from json_array_elements(p_files) with ordinality as f (file, n)
-    where
-        f.file ->> 'filename' is null
-        or (f.file ->> 'file_hash' ~ '^[0-9a-f]{64}$') is not true
-        or (f.file ->> 'file_size' !~ '^[0-9]{1,18}$')
-    order by f.n
-    limit 1;
+    begin
+        select f.n into v_bad
+        from json_array_elements(p_files) with ordinality as f (file, n)
+        where
+            f.file ->> 'filename' is null
+            or (f.file ->> 'file_hash' ~ '^[0-9a-f]{64}$') is not true
+            or (f.file ->> 'file_size' !~ '^[0-9]{1,18}$')
+        order by f.n
+        limit 1;
+    exception
+        when untranslatable_character or invalid_text_representation then
+            perform reject_argument(
+                'p_files', 'json whose strings PostgreSQL can hold', sqlerrm
+            );
+    end;
     if v_bad is not null then
         perform reject_argument(
             format('p_files[%s]', v_bad),

@@ -34,8 +34,8 @@ begin
             errcode = 'OG006',
             message = format('document %s is completed already', p_document_id),
             detail = 'Its present result stands; nothing was restored.',
-            hint = 'Call requeue_document() first if the present result is the wrong one, '
-                'then restore the one before it.';
+            hint = 'requeue_document() sets the present result aside; '
+                'ocr_previous_results holds those before it.';
     end if;
 
     select r.* into v_previous

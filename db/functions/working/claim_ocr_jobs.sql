@@ -67,7 +67,9 @@ begin
     select s.* into strict v_settings from ocr_settings as s where s.id;
     select t.* into strict v_state from ocr_queue_state as t where t.id;
 
-    if v_state.next_expiry_sweep_at <= v_now then
+    if (select c.last_value from ocr_expiry_sweep_clock as c)
+        <= extract(epoch from v_now) * 1000
+    then
         perform return_expired_leases();
     end if;
 

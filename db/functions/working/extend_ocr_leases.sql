@@ -26,7 +26,7 @@ begin
     then
         perform reject_argument(
             'p_document_ids', 'an array of up to 10000 ids without nulls',
-            format('%s elements', cardinality(p_document_ids))
+            cardinality(p_document_ids) || ' elements'
         );
     end if;
     if p_lease_tokens is null
@@ -35,7 +35,7 @@ begin
     then
         perform reject_argument(
             'p_lease_tokens', 'one token, not null, for each of p_document_ids',
-            format('%s elements', cardinality(p_lease_tokens))
+            cardinality(p_lease_tokens) || ' elements'
         );
     end if;
     if (p_lease is null or p_lease between interval '1 second' and interval '1 day')

@@ -90,7 +90,7 @@ class Bench:
             " where status = 'processing'"
         )
         self.connection.execute(
-            "update ocr_queue_state set next_expiry_sweep_at = '-infinity'"
+            "select setval('ocr_expiry_sweep_clock', 1)"
         )
 
     def make_due(self) -> None:

@@ -181,7 +181,7 @@ delete from documents;
 select pg_temp.add_document() as document \gset
 select pg_temp.claim(:'document') as token \gset
 update ocr_queue set lease_expires_at = now() - interval '1 second';
-update ocr_queue_state set next_expiry_sweep_at = '-infinity';
+select setval('ocr_expiry_sweep_clock', 1);
 select pause_ocr_queue('night') as paused \gset
 select is_empty($$select * from claim_ocr_jobs('w-two')$$, 'paused: nothing is claimed');
 select is(
@@ -239,12 +239,12 @@ where d.id = q.document_id and d.filename = 'used up';
 update ocr_queue as q set lease_expires_at = now() - interval '1 second'
 from documents as d
 where d.id = q.document_id and d.filename in ('left', 'used up', 'nobody''s');
-update ocr_queue_state set next_expiry_sweep_at = now() + interval '1 minute';
+select setval('ocr_expiry_sweep_clock', (extract(epoch from now() + interval '1 minute') * 1000)::bigint);
 select is_empty(
     $$select * from claim_ocr_jobs('w-new')$$,
     'claims look for expired leases now and then only'
 );
-update ocr_queue_state set next_expiry_sweep_at = now() - interval '1 second';
+select setval('ocr_expiry_sweep_clock', (extract(epoch from now() - interval '1 second') * 1000)::bigint);
 update ocr_queue as q set run_after = '1990-01-01'
 from documents as d
 where d.id = q.document_id and d.filename = 'left';
@@ -279,7 +279,12 @@ select is(
     'each expired attempt is in the history (G10)'
 );
 select is(
-    (select t.next_expiry_sweep_at - clock_timestamp() between interval '4 seconds' and interval '5 seconds' from ocr_queue_state as t),
+    (
+        select
+            c.last_value / 1000.0 between extract(epoch from now()) + 4.9
+            and extract(epoch from clock_timestamp()) + 5
+        from ocr_expiry_sweep_clock as c
+    ),
     true,
     'the next look is due after expiry_sweep_interval'
 );
@@ -388,7 +393,7 @@ begin
         perform fail_ocr_job(
             v_document_id, pg_temp.claim(v_document_id), 'disk full', 'infrastructure'
         );
-        update ocr_queue as q set run_after = 'infinity' where q.document_id = v_document_id;
+        update ocr_queue as q set run_after = '2999-01-01' where q.document_id = v_document_id;
     end loop;
 end;
 $function$;
@@ -462,7 +467,7 @@ select is(
     'with the new error, for another cool-down'
 );
 update ocr_queue_state set circuit_open_until = now() - interval '1 second';
-update ocr_queue set run_after = now() where run_after < 'infinity' and status = 'pending';
+update ocr_queue set run_after = now() where run_after < '2999-01-01' and status = 'pending';
 truncate probe;
 insert into probe select * from claim_ocr_jobs('w-one', 10);
 select is(
@@ -512,7 +517,7 @@ $function$;
 select pg_temp.start_probe();
 update ocr_queue set lease_expires_at = now() - interval '1 second'
 where status = 'processing';
-update ocr_queue_state set next_expiry_sweep_at = now() + interval '1 hour';
+select setval('ocr_expiry_sweep_clock', (extract(epoch from now() + interval '1 hour') * 1000)::bigint);
 select is(
     (select count(*) from claim_ocr_jobs('w-two', 10)),
     1::bigint,
