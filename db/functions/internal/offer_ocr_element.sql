@@ -1,8 +1,8 @@
 -- One element of a batch that could not be written as a whole, in a savepoint of its own.
 
 create or replace function offer_ocr_element(
+    p_element json,
     p_result ocr_result,
-    p_problem text,
     out outcome text,
     out detail text
 )
@@ -13,26 +13,24 @@ set enable_seqscan = off
 set jit = off
 as $function$
 begin
-    detail := p_problem;
-    if detail is null then
-        begin
-            select o.outcome, o.detail
-            into strict outcome, detail
-            from offer_ocr_results(array[p_result]) as o;
-            return;
-        exception
-            -- not about this element: the transaction, the server or the installation is
-            -- in trouble, and the caller has to repeat the whole call
-            when transaction_rollback or invalid_transaction_state
-            or insufficient_resources or object_not_in_prerequisite_state
-            or operator_intervention or system_error
-            or syntax_error_or_access_rule_violation
-            then
-                raise;
-            when others then
-                detail := format('%s: %s', sqlstate, sqlerrm);
-        end;
-    end if;
+    begin
+        select o.outcome, o.detail
+        into strict outcome, detail
+        from offer_ocr_results(
+            array[json_populate_record(null::ocr_result, p_element)]
+        ) as o;
+        return;
+    exception
+        -- not about this element: the transaction, the server or the installation is in
+        -- trouble, and the caller has to repeat the whole call
+        when transaction_rollback or invalid_transaction_state or insufficient_resources
+        or object_not_in_prerequisite_state or operator_intervention or system_error
+        or syntax_error_or_access_rule_violation
+        then
+            raise;
+        when others then
+            detail := format('%s: %s', sqlstate, sqlerrm);
+    end;
 
     outcome := 'rejected_by_database';
     insert into ocr_incidents (
@@ -52,6 +50,6 @@ end;
 $function$;
 
 comment on function offer_ocr_element is
-'Internal. Offers one result of a batch by itself. An error that it raises, or p_problem
-when it could not be read, becomes the outcome rejected_by_database with SQLSTATE and
-message, and an incident.';
+'Internal. Offers one result of a batch by itself; p_result is what read_ocr_result() could
+read of it. An error that reading or writing it raises becomes the outcome
+rejected_by_database with SQLSTATE and message, and an incident.';

@@ -122,7 +122,7 @@ begin
                                 and q.status in ('pending', 'processing')
                         )
                 );
-                affected := start_ocr_jobs(v_locked, 5, now(), null);
+                affected := start_ocr_jobs(v_locked, 5, now(), null)::bigint;
             when 'job_without_processing_document' then
                 update ocr_queue as q
                 set

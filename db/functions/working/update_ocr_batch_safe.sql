@@ -19,11 +19,10 @@ set search_path from current
 as $function$
 declare
     v_results ocr_result [];
-    v_problems text [];
+    v_elements json [];
     v_document_ids ocr_id_types.document_ids%type;
     v_outcomes text [];
     v_details text [];
-    v_is_done boolean := false;
 begin
     if json_typeof(p_results) is distinct from 'array' then
         perform reject_argument(
@@ -42,42 +41,37 @@ begin
             select r::ocr_result
             from json_populate_recordset(null::ocr_result, p_results) as r
         );
+        select
+            array_agg(o.document_id order by o.ordinal),
+            array_agg(o.outcome order by o.ordinal),
+            array_agg(o.detail order by o.ordinal)
+        into v_document_ids, v_outcomes, v_details
+        from offer_ocr_results(v_results) as o;
     exception
-        when data_exception then
-            select
-                array_agg(r.result order by e.n),
-                array_agg(r.problem order by e.n)
-            into v_results, v_problems
-            from json_array_elements(p_results) with ordinality as e (value, n)
-            cross join lateral read_ocr_result(e.value) as r;
+        when transaction_rollback then
+            raise;
+        -- nothing is swallowed: whatever else it was comes again, element by element
+        when others then
+            v_elements := array(
+                select e.value
+                from json_array_elements(p_results) with ordinality as e (value, n)
+                order by e.n
+            );
     end;
-
-    if v_problems is null then
-        begin
-            select
-                array_agg(o.document_id order by o.ordinal),
-                array_agg(o.outcome order by o.ordinal),
-                array_agg(o.detail order by o.ordinal)
-            into v_document_ids, v_outcomes, v_details
-            from offer_ocr_results(v_results) as o;
-            v_is_done := true;
-        exception
-            when transaction_rollback then
-                raise;
-            -- nothing is swallowed: whatever else it was comes again, element by element
-            when others then
-                null;
-        end;
-    end if;
-    if not v_is_done then
+    if v_elements is not null then
+        v_results := array(
+            select read_ocr_result(e.value)
+            from unnest(v_elements) with ordinality as e (value, n)
+            order by e.n
+        );
         perform lock_ocr_offers(v_results);
         select
             array_agg((v_results[i.n]).document_id order by i.n),
             array_agg(o.outcome order by i.n),
             array_agg(o.detail order by i.n)
         into v_document_ids, v_outcomes, v_details
-        from generate_subscripts(v_results, 1) as i (n)
-        cross join lateral offer_ocr_element(v_results[i.n], v_problems[i.n]) as o;
+        from generate_subscripts(v_elements, 1) as i (n)
+        cross join lateral offer_ocr_element(v_elements[i.n], v_results[i.n]) as o;
     end if;
 
     if 'rejected_by_database' = any(v_outcomes) then

@@ -14,9 +14,14 @@ as $function$
         p_document_id, 'scan.pdf', 'a b', 90, 2, 1, p_token, null, null
     )::ocr_result;
 $function$;
+create function pg_temp.offer(p_result ocr_result, out outcome text, out detail text)
+language sql
+as $function$
+    select o.* from offer_ocr_element(to_json(p_result), p_result) as o;
+$function$;
 select results_eq(
     format(
-        'select * from offer_ocr_element(pg_temp.result(%L, gen_random_uuid()), null)',
+        'select * from pg_temp.offer(pg_temp.result(%L, gen_random_uuid()))',
         :'document'
     ),
     $$
@@ -26,10 +31,14 @@ select results_eq(
 );
 select results_eq(
     format(
-        'select * from offer_ocr_element(pg_temp.result(%L, %L), ''22P02: no number'')',
+        'select * from offer_ocr_element(''{"word_count": "x"}'', pg_temp.result(%L, %L))',
         :'document', :'token'
     ),
-    $$values ('rejected_by_database', '22P02: no number')$$,
+    $$
+        values (
+            'rejected_by_database', '22P02: invalid input syntax for type integer: "x"'
+        )
+    $$,
     'what could not be read is rejected_by_database'
 );
 select is(
@@ -38,7 +47,7 @@ select is(
 alter table documents add constraint users_own check (ocr_text not like 'a b%');
 select results_eq(
     format(
-        'select o.outcome, left(o.detail, 6) from offer_ocr_element(pg_temp.result(%L, %L), null) as o',
+        'select o.outcome, left(o.detail, 6) from pg_temp.offer(pg_temp.result(%L, %L)) as o',
         :'document', :'token'
     ),
     $$values ('rejected_by_database', '23514:')$$,
@@ -58,7 +67,7 @@ create trigger test_raise before update on documents
 for each row when (new.ocr_status = 'completed')
 execute function pg_temp.raise_error('40001');
 select throws_ok(
-    format('select * from offer_ocr_element(pg_temp.result(%L, %L), null)', :'document', :'token'),
+    format('select * from pg_temp.offer(pg_temp.result(%L, %L))', :'document', :'token'),
     '40001',
     'the server is in trouble',
     'a serialization failure goes through to the caller'
