@@ -1,8 +1,8 @@
--- Who may call what. Loaded last, after every function exists.
--- Functions are open to PUBLIC by default; the package's are closed, each by name, since
--- the schema may hold functions of the application as well. Grant EXECUTE to the roles
--- that need it; the functions of producing, working and operating are SECURITY DEFINER, so
--- that their callers need no rights on the tables.
+-- Who may call what. Loaded last, after every function exists. Functions are open to
+-- PUBLIC by default; the package's are closed, each by name, since the schema may hold
+-- functions of the application as well. Grant EXECUTE to the roles that need it; the
+-- functions of producing, working and operating are SECURITY DEFINER, so that their
+-- callers need no rights on the tables.
 
 
 -- internal

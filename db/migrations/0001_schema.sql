@@ -171,10 +171,11 @@ create table ocr_queue (
     check (
         case
             when status = 'processing'
-                then
+                then (
                     lease_expires_at is not null
                     and started_at is not null
                     and worker_id is not null
+                )
             else lease_expires_at is null
         end
     ),

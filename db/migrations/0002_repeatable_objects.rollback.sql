@@ -13,10 +13,13 @@ begin
         for v_object in
             select o.kind, o.identity
             from ocr_schema_objects as o
-            order by array_position(array['trigger', 'view', 'materialized view'], o.kind)
+            order by
+                array_position(array['trigger', 'view', 'materialized view'], o.kind)
         loop
             begin
-                execute format('drop %s if exists %s', v_object.kind, v_object.identity);
+                execute format(
+                    'drop %s if exists %s', v_object.kind, v_object.identity
+                );
                 delete from ocr_schema_objects as o
                 where o.kind = v_object.kind and o.identity = v_object.identity;
                 v_dropped := true;

@@ -1,6 +1,6 @@
--- Result, removal of the job and history row are one transaction (G3), whoever wrote the
--- result. Row-level on purpose: a statement-level trigger would have to keep the rows of
--- every unrelated bulk UPDATE of documents.
+-- Result, removal of the job and history row are one transaction (G3), whoever wrote
+-- the result. Row-level on purpose: a statement-level trigger would have to keep the
+-- rows of every unrelated bulk UPDATE of documents.
 
 create or replace function cleanup_completed_ocr_queue()
 returns trigger
@@ -39,8 +39,8 @@ end;
 $function$;
 
 comment on function cleanup_completed_ocr_queue is
-'Trigger function of trigger_cleanup_completed_ocr_queue. Removes every job of a document
-that became completed and writes its history row (G3, G10).';
+'Trigger function of trigger_cleanup_completed_ocr_queue. Removes every job of a
+document that became completed and writes its history row (G3, G10).';
 
 create or replace trigger trigger_cleanup_completed_ocr_queue
 after update on documents

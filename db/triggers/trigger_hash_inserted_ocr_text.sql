@@ -1,5 +1,5 @@
--- A document that is inserted with its result, as an import does, is found by the search
--- for foreign texts too (G7). Rows without a text do not come here.
+-- A document that is inserted with its result, as an import does, is found by the
+-- search for foreign texts too (G7). Rows without a text do not come here.
 
 create or replace function hash_inserted_ocr_text()
 returns trigger

@@ -1,10 +1,9 @@
--- The last line (G8): holds right document, fencing, finality and one state for document
--- and job against any SQL, from any client. It judges from the row alone wherever the
--- transition is frequent (claim, result, unrelated update) and looks at the job or the
--- set-aside results only where it is rare.
--- The rules for a result are those of judge_ocr_result(), with a lease that must be
--- given. SECURITY DEFINER because whoever may update documents need not be allowed to
--- read the queue.
+-- The last line (G8): holds right document, fencing, finality and one state for
+-- document and job against any SQL, from any client. It judges from the row alone
+-- wherever the transition is frequent (claim, result, unrelated update) and looks at
+-- the job or the set-aside results only where it is rare. The rules for a result are
+-- those of judge_ocr_result(), with a lease that must be given. SECURITY DEFINER
+-- because whoever may update documents need not be allowed to read the queue.
 
 create or replace function validate_ocr_consistency()
 returns trigger
@@ -200,7 +199,9 @@ begin
         ) then
             raise exception using
                 errcode = 'OG004',
-                message = format('document %s can be claimed only with a lease', old.id),
+                message = format(
+                    'document %s can be claimed only with a lease', old.id
+                ),
                 detail = format(
                     'An UPDATE would make it processing, from %s.', old.ocr_status
                 ),
@@ -227,8 +228,8 @@ begin
                     old.id, coalesce(new.ocr_status, 'null')
                 ),
                 detail = 'Document and job change together (G5).',
-                hint = 'Call reset_stuck_ocr_jobs(), release_ocr_job(), fail_ocr_job(), '
-                    'cancel_ocr_job() or requeue_document().';
+                hint = 'Call reset_stuck_ocr_jobs(), release_ocr_job(), '
+                    'fail_ocr_job(), cancel_ocr_job() or requeue_document().';
         end if;
         new.ocr_lease_token := null;
     end if;

@@ -1,5 +1,5 @@
--- The specification's query on ocr_queue.completed_at cannot see jobs that are completed,
--- since they are removed; the history can.
+-- The specification's query on ocr_queue.completed_at cannot see jobs that are
+-- completed, since they are removed; the history can.
 
 create or replace view ocr_processing_rate as
 select

@@ -14,7 +14,8 @@ group by q.status, q.priority;
 comment on view ocr_queue_overview is
 'The queue now: jobs by status and priority.';
 comment on column ocr_queue_overview.status is 'Status of the jobs.';
-comment on column ocr_queue_overview.priority is 'Their priority, 0 (last) to 10 (first).';
+comment on column ocr_queue_overview.priority is
+'Their priority, 0 (last) to 10 (first).';
 comment on column ocr_queue_overview.jobs is 'Number of jobs.';
 comment on column ocr_queue_overview.due_jobs is
 'Pending jobs that may be claimed now; the others wait out a backoff or a time.';

@@ -28,11 +28,12 @@ left join lateral (
 where i.created_at > now() - interval '7 days';
 
 comment on view ocr_recent_incidents is
-'Refused results and foreign texts of the last seven days, in words: what was offered for
-which document, by whom, and why it was refused. Order by id for time.';
+'Refused results and foreign texts of the last seven days, in words: what was offered
+for which document, by whom, and why it was refused. Order by id for time.';
 comment on column ocr_recent_incidents.id is 'Number of the incident.';
 comment on column ocr_recent_incidents.created_at is 'When the result was offered.';
-comment on column ocr_recent_incidents.reason is 'The outcome, as in update_ocr_safe().';
+comment on column ocr_recent_incidents.reason is
+'The outcome, as in update_ocr_safe().';
 comment on column ocr_recent_incidents.detail is 'The reason in words.';
 comment on column ocr_recent_incidents.document_id is 'The document; it may be gone.';
 comment on column ocr_recent_incidents.filename is 'Its filename.';

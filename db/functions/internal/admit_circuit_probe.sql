@@ -1,7 +1,7 @@
 -- Open -> half-open -> closed or open again. The row is taken with SKIP LOCKED: of many
--- workers that knock after the cool-down one gets the probe, the others go away at once.
--- What became of the probe is read off its document, so that no write has to look at the
--- circuit.
+-- workers that knock after the cool-down one gets the probe, the others go away at
+-- once. What became of the probe is read off its document, so that no write has to look
+-- at the circuit.
 
 create or replace function admit_circuit_probe()
 returns boolean

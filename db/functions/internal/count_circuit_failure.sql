@@ -1,5 +1,6 @@
 -- Failures are counted in the history, of which a partial index holds just these, and
--- not in a counter: many workers fail at the same moment, and none may wait for another.
+-- not in a counter: many workers fail at the same moment, and none may wait for
+-- another.
 
 create or replace function count_circuit_failure(
     p_document_id documents.id%type,

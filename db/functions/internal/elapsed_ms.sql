@@ -1,4 +1,5 @@
--- A clock that was put back must not make a duration negative, which the columns refuse.
+-- A clock that was put back must not make a duration negative, which the columns
+-- refuse.
 
 create or replace function elapsed_ms(
     p_from timestamptz,

@@ -71,7 +71,8 @@ begin
             run_after = case
                 when p_with_backoff
                     then v_now + make_interval(
-                        -- in seconds, since an interval overflows where a double does not
+                        -- in seconds, since an interval overflows where a double does
+                        -- not
                         secs => random() * least(
                             extract(epoch from v_settings.backoff_cap),
                             extract(epoch from v_settings.backoff_base)
@@ -166,4 +167,5 @@ comment on function end_ocr_leases is
 p_next is retry (pending again, or failed when p_is_attempt_spent and attempts are used
 up), dead (failed) or remove (the job goes, the document is failed). With backoff a
 retry waits random() * least(backoff_cap, backoff_base * 2^attempts). Writes the history
-row; returns what became of each job. Documents that are not processing are passed over.';
+row; returns what became of each job. Documents that are not processing are passed
+over.';

@@ -1,5 +1,5 @@
--- The attempt failed if it still held the lease; a first and only claim may go without a
--- token, here as in the rules.
+-- The attempt failed if it still held the lease; a first and only claim may go without
+-- a token, here as in the rules.
 
 create or replace function fail_rejected_job(
     p_result ocr_result,
@@ -32,5 +32,5 @@ end;
 $function$;
 
 comment on function fail_rejected_job is
-'Internal. Fails the job of a result that the database rejected as class document, if the
-offer still held the lease.';
+'Internal. Fails the job of a result that the database rejected as class document, if
+the offer still held the lease.';

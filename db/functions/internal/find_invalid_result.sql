@@ -1,6 +1,6 @@
 -- What cannot be a result at all, whatever the document: wrong use of the call (22023),
--- as opposed to an implausible but well-formed result (G6). Inlined like the rules, which
--- format() allows only to a stable function.
+-- as opposed to an implausible but well-formed result (G6). Inlined like the rules,
+-- which format() allows only to a stable function.
 
 create or replace function find_invalid_result(
     p_document_id documents.id%type,

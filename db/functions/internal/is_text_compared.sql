@@ -1,5 +1,5 @@
--- The offered count is believed when it says that the text is long enough, and checked when
--- it does not: a wrong count must not hide a foreign text (G7).
+-- The offered count is believed when it says that the text is long enough, and checked
+-- when it does not: a wrong count must not hide a foreign text (G7).
 
 create or replace function is_text_compared(
     p_ocr_text text,

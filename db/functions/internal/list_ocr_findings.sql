@@ -1,7 +1,7 @@
 -- What is wrong, in one place: the validator counts these rows, find_inconsistencies()
--- shows them, the repair takes its cases from them. One pass over documents for the states
--- (the first that applies is a document's finding), one over the queue, and the two
--- special questions, files and shared texts, through their own indexes.
+-- shows them, the repair takes its cases from them. One pass over documents for the
+-- states (the first that applies is a document's finding), one over the queue, and the
+-- two special questions, files and shared texts, through their own indexes.
 
 create or replace function list_ocr_findings()
 returns table (
@@ -41,7 +41,9 @@ begin atomic
             case
                 when
                     d.ocr_status is null
-                    or d.ocr_status not in ('pending', 'processing', 'completed', 'failed')
+                    or d.ocr_status not in (
+                        'pending', 'processing', 'completed', 'failed'
+                    )
                     then 'invalid_status'
                 when
                     d.ocr_status = 'completed'
@@ -103,14 +105,15 @@ begin atomic
                 when d.id is null then 'orphaned_job'
                 when q.status = 'failed' then null
                 when d.ocr_status = 'completed' then 'job_of_completed_document'
-                when exists (
-                    select from ocr_queue as o
-                    where
-                        o.document_id = q.document_id
-                        and o.id <> q.id
-                        and o.status in ('pending', 'processing')
-                        and (o.created_at, o.id) < (q.created_at, q.id)
-                )
+                when
+                    exists (
+                        select from ocr_queue as o
+                        where
+                            o.document_id = q.document_id
+                            and o.id <> q.id
+                            and o.status in ('pending', 'processing')
+                            and (o.created_at, o.id) < (q.created_at, q.id)
+                    )
                     then 'duplicate_live_job'
                 when q.status = 'processing' and d.ocr_status <> 'processing'
                     then 'job_without_processing_document'
@@ -147,18 +150,20 @@ begin atomic
         format('%s documents with different files carry this text', t.documents)
     from (
         select
-            d.ocr_text_hash,
+            e.ocr_text_hash,
             count(*) as documents
-        from documents as d
-        where d.ocr_text_hash is not null
-        group by d.ocr_text_hash
+        from documents as e
+        where e.ocr_text_hash is not null
+        group by e.ocr_text_hash
         having
             count(*) > 1
-            and (count(distinct d.file_hash) > 1 or count(d.file_hash) < count(*))
+            and (count(distinct e.file_hash) > 1 or count(e.file_hash) < count(*))
     ) as t
     inner join documents as d on d.ocr_text_hash = t.ocr_text_hash
-    where d.ocr_word_count >= (select s.foreign_text_min_words from ocr_settings as s where s.id);
+    cross join ocr_settings as s
+    where s.id and d.ocr_word_count >= s.foreign_text_min_words;
 end;
 
 comment on function list_ocr_findings is
-'Internal. Every finding about documents, jobs and files: kind, document, job, in words.';
+'Internal. Every finding about documents, jobs and files: kind, document, job, in
+words.';

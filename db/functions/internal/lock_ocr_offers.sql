@@ -1,6 +1,6 @@
 -- Everything that offering these results may have to wait for, in the one order that
--- everybody takes (G12): the documents, then, where a foreign text is refused, the texts,
--- so that two writers of the same text see each other (G7).
+-- everybody takes (G12): the documents, then, where a foreign text is refused, the
+-- texts, so that two writers of the same text see each other (G7).
 
 create or replace function lock_ocr_offers(p_results ocr_result [])
 returns void

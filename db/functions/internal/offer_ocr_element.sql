@@ -1,4 +1,5 @@
--- One element of a batch that could not be written as a whole, in a savepoint of its own.
+-- One element of a batch that could not be written as a whole, in a savepoint of its
+-- own.
 
 create or replace function offer_ocr_element(
     p_element json,
@@ -50,6 +51,6 @@ end;
 $function$;
 
 comment on function offer_ocr_element is
-'Internal. Offers one result of a batch by itself; p_result is what read_ocr_result() could
-read of it. An error that reading or writing it raises becomes the outcome
+'Internal. Offers one result of a batch by itself; p_result is what read_ocr_result()
+could read of it. An error that reading or writing it raises becomes the outcome
 rejected_by_database with SQLSTATE and message, and an incident.';

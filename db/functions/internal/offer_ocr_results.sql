@@ -135,7 +135,9 @@ begin
             ocr_status = 'completed',
             ocr_text = j.ocr_text,
             -- the column holds a real, which has no numbers closer to zero
-            ocr_confidence = case when j.confidence > 1e-30 then j.confidence else 0 end,
+            ocr_confidence = case
+                when j.confidence > 1e-30 then j.confidence else 0
+            end,
             ocr_word_count = j.word_count,
             ocr_processing_time_ms = j.processing_time_ms,
             ocr_engine = j.engine,
@@ -161,7 +163,9 @@ begin
                         when j.ocr_status = 'processing'
                             then 'another lease is live: the job was reset and claimed '
                                 'again'
-                        else format('the document is %s: no lease is live', j.ocr_status)
+                        else format(
+                            'the document is %s: no lease is live', j.ocr_status
+                        )
                     end
                 when 'lease_required'
                     then 'no lease token was given, and the document was claimed more '

@@ -1,7 +1,7 @@
 -- What can be read of an element of a batch. A number out of range makes the record
--- unreadable, and a NUL or half a surrogate pair in one string makes every string of its
--- object unreadable; the document and the lease are read all the same, so that the right
--- rows are locked, the right job is failed and the incident says whose it was.
+-- unreadable, and a NUL or half a surrogate pair in one string makes every string of
+-- its object unreadable; the document and the lease are read all the same, so that the
+-- right rows are locked, the right job is failed and the incident says whose it was.
 
 create or replace function read_ocr_result(p_element json)
 returns ocr_result
@@ -43,5 +43,5 @@ end;
 $function$;
 
 comment on function read_ocr_result is
-'Internal. One element of update_ocr_batch_safe() as a result; of an element that cannot be
-read as a whole, its document, lease, filename and text as far as they can.';
+'Internal. One element of update_ocr_batch_safe() as a result; of an element that cannot
+be read as a whole, its document, lease, filename and text as far as they can.';

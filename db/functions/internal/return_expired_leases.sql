@@ -1,8 +1,9 @@
--- Called by claims, now and then (ocr_settings.expiry_sweep_interval). The turnstile is a
--- sequence: it is set at once for everybody, and no claim that keeps its transaction open
--- can hold it; should two get through together, they pass over each other's rows. Reads the jobs in processing, of which there are as
--- many as there is work in hand, through their own partial index.
--- Never waits: what is locked is being ended or written right now.
+-- Called by claims, now and then (ocr_settings.expiry_sweep_interval). The turnstile is
+-- a sequence: it is set at once for everybody, and no claim that keeps its transaction
+-- open can hold it; should two get through together, they pass over each other's rows.
+-- Reads the jobs in processing, of which there are as many as there is work in hand,
+-- through their own partial index. Never waits: what is locked is being ended or
+-- written right now.
 
 create or replace function return_expired_leases()
 returns integer
@@ -38,8 +39,8 @@ begin
         order by d.id
         for no key update skip locked
     );
-    -- again under the locks: a heartbeat may have come in between, or a plain UPDATE holds
-    -- the job
+    -- again under the locks: a heartbeat may have come in between, or a plain UPDATE
+    -- holds the job
     v_document_ids := array(
         select q.document_id
         from ocr_queue as q

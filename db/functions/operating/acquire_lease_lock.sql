@@ -32,7 +32,8 @@ begin
     on conflict (name) do update
         set
             fence = l.fence + case
-                when l.owner = excluded.owner and l.expires_at > clock_timestamp() then 0
+                when l.owner = excluded.owner and l.expires_at > clock_timestamp()
+                    then 0
                 else 1
             end,
             acquired_at = case

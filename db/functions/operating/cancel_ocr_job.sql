@@ -48,7 +48,9 @@ begin
     insert into ocr_job_history (
         document_id, job_id, outcome, attempt, priority, queued_at, error
     )
-    select p_document_id, g.id, 'cancelled', g.attempts, g.priority, g.created_at, v_error
+    select
+        p_document_id, g.id, 'cancelled', g.attempts, g.priority, g.created_at,
+        v_error
     from gone as g;
     if not found then
         return false;
@@ -61,7 +63,7 @@ end;
 $function$;
 
 comment on function cancel_ocr_job is
-'Removes the live job of a document, waiting or running; the document becomes failed with
-the reason as its error, and whoever holds the lease is fenced off (G2). enqueue_ocr_job()
-or requeue_document() start it again. Returns false when there is no live job. Raises OG001
-when there is no such document, 22023 without a reason.';
+'Removes the live job of a document, waiting or running; the document becomes failed
+with the reason as its error, and whoever holds the lease is fenced off (G2).
+enqueue_ocr_job() or requeue_document() start it again. Returns false when there is no
+live job. Raises OG001 when there is no such document, 22023 without a reason.';

@@ -1,7 +1,7 @@
--- Called where nobody waits for it: by migrate and by refresh_ocr_stats(). Until then rows
--- go to the default partition, and an insert never fails; rows that landed there move.
--- Attaching a partition locks the default partition exclusively, so it gives up at once
--- when somebody reads it, and the next call tries again.
+-- Called where nobody waits for it: by migrate and by refresh_ocr_stats(). Until then
+-- rows go to the default partition, and an insert never fails; rows that landed there
+-- move. Attaching a partition locks the default partition exclusively, so it gives up
+-- at once when somebody reads it, and the next call tries again.
 
 create or replace function create_ocr_history_partitions(
     p_months_ahead integer default 3
@@ -41,7 +41,9 @@ begin
         continue when to_regclass(quote_ident(v_name)) is not null;
         begin
             lock table ocr_job_history_default in access exclusive mode;
-            execute format('create table %I (like ocr_job_history including all)', v_name);
+            execute format(
+                'create table %I (like ocr_job_history including all)', v_name
+            );
             execute format(
                 'with moved as ('
                 'delete from ocr_job_history_default '
@@ -74,6 +76,6 @@ $function$;
 
 comment on function create_ocr_history_partitions is
 'Makes the monthly partitions of ocr_job_history for this month and p_months_ahead more
-(months in UTC), and moves rows that had to go to the default partition. Returns how many
-it made; fewer when another session is reading the default partition, which is not waited
-for. Raises 22023 for a number outside 0 to 120.';
+(months in UTC), and moves rows that had to go to the default partition. Returns how
+many it made; fewer when another session is reading the default partition, which is not
+waited for. Raises 22023 for a number outside 0 to 120.';

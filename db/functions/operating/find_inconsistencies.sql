@@ -24,5 +24,5 @@ $function$;
 
 comment on function find_inconsistencies is
 'Lists what validate_database_consistency() counts, at most p_limit rows: the kind of
-finding, the document or job, and the finding in words. Raises 22023 for a limit outside 1
-to 1000000.';
+finding, the document or job, and the finding in words. Raises 22023 for a limit outside
+1 to 1000000.';

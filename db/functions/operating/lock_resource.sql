@@ -32,7 +32,9 @@ begin
     end if;
     begin
         perform set_config(
-            'lock_timeout', ceil(extract(epoch from p_timeout) * 1000)::bigint::text, true
+            'lock_timeout',
+            ceil(extract(epoch from p_timeout) * 1000)::bigint::text,
+            true
         );
         perform pg_advisory_xact_lock(v_key);
         perform set_config('lock_timeout', v_lock_timeout, true);
@@ -46,5 +48,6 @@ $function$;
 
 comment on function lock_resource is
 'Takes the advisory lock of that name until the transaction ends. Waits for it no longer
-than p_timeout (0: not at all; at most 1 day). Returns whether the lock is held. The same
-transaction may take it again. Raises 22023 without a name or for a timeout out of range.';
+than p_timeout (0: not at all; at most 1 day). Returns whether the lock is held. The
+same transaction may take it again. Raises 22023 without a name or for a timeout out of
+range.';

@@ -20,5 +20,5 @@ end;
 $function$;
 
 comment on function pause_ocr_queue is
-'From now on claims return nothing; jobs in hand are finished normally. Returns false when
-the queue was paused already (its reason stays). Raises 22023 without a reason.';
+'From now on claims return nothing; jobs in hand are finished normally. Returns false
+when the queue was paused already (its reason stays). Raises 22023 without a reason.';

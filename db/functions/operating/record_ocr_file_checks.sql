@@ -67,5 +67,5 @@ $function$;
 comment on function record_ocr_file_checks is
 'Records what a look at the files of documents found: whether each was present, and its
 SHA-256 where it was read. Read by validate_database_consistency(). Returns how many;
-documents that do not exist are passed over. Raises 22023 for arrays that differ in length
-or hold what they must not.';
+documents that do not exist are passed over. Raises 22023 for arrays that differ in
+length or hold what they must not.';

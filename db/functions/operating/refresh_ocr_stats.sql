@@ -1,5 +1,5 @@
--- SECURITY DEFINER, so that it works for a role that does not own the view. A refresh that
--- runs already will do: nobody waits behind it.
+-- SECURITY DEFINER, so that it works for a role that does not own the view. A refresh
+-- that runs already will do: nobody waits behind it.
 
 create or replace function refresh_ocr_stats()
 returns boolean
@@ -22,6 +22,6 @@ end;
 $function$;
 
 comment on function refresh_ocr_stats is
-'Refreshes ocr_stats; readers see the old figures until it is done. Also makes the coming
-partitions of ocr_job_history. Returns false, without waiting, when another session is
-refreshing it at this moment.';
+'Refreshes ocr_stats; readers see the old figures until it is done. Also makes the
+coming partitions of ocr_job_history. Returns false, without waiting, when another
+session is refreshing it at this moment.';

@@ -1,6 +1,6 @@
--- Takes its cases from list_ocr_findings() and mends those that need no judgement. Each is
--- locked with SKIP LOCKED and looked at again under the lock: what is locked or has moved
--- on since is left alone. No result is ever deleted or changed.
+-- Takes its cases from list_ocr_findings() and mends those that need no judgement. Each
+-- is locked with SKIP LOCKED and looked at again under the lock: what is locked or has
+-- moved on since is left alone. No result is ever deleted or changed.
 
 create or replace function repair_database_consistency(p_dry_run boolean default true)
 returns table (
@@ -181,7 +181,8 @@ end;
 $function$;
 
 comment on function repair_database_consistency is
-'Per kind of finding: what can be done without a person, and how many rows it concerns; with
-p_dry_run (the default) nothing is changed. Never deletes or changes a result; where only
-a person can decide, the action begins with none and says what to do. Documents that are
-locked at this moment are left for the next call. Raises 22023 on null.';
+'Per kind of finding: what can be done without a person, and how many rows it concerns;
+with p_dry_run (the default) nothing is changed. Never deletes or changes a result;
+where only a person can decide, the action begins with none and says what to do.
+Documents that are locked at this moment are left for the next call. Raises 22023 on
+null.';

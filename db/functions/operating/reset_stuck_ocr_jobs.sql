@@ -1,6 +1,6 @@
--- What find_stuck_ocr_jobs() finds, once more under the locks of the documents. A document
--- that is locked is being written or ended at this moment, which is a sign of life: it is
--- passed over, so that a reset waits for nobody (G12).
+-- What find_stuck_ocr_jobs() finds, once more under the locks of the documents. A
+-- document that is locked is being written or ended at this moment, which is a sign of
+-- life: it is passed over, so that a reset waits for nobody (G12).
 
 create or replace function reset_stuck_ocr_jobs(p_threshold_minutes integer default 30)
 returns integer
@@ -46,7 +46,7 @@ end;
 $function$;
 
 comment on function reset_stuck_ocr_jobs is
-'Returns what find_stuck_ocr_jobs() finds to pending, or to failed where attempts are used
-up, document and job together; whoever still holds the lease is fenced off (G2). Returns
-how many. A document that is locked at this moment is left for the next call. Raises 22023
-for a threshold outside 1 to 525600.';
+'Returns what find_stuck_ocr_jobs() finds to pending, or to failed where attempts are
+used up, document and job together; whoever still holds the lease is fenced off (G2).
+Returns how many. A document that is locked at this moment is left for the next call.
+Raises 22023 for a threshold outside 1 to 525600.';

@@ -1,6 +1,7 @@
--- In place: a dead job keeps its id, priority and number of attempts allowed. Of several
--- dead jobs of a document, which plain SQL can make, the youngest is kept. Documents that
--- somebody holds, or that have a live job, are passed over before the limit counts.
+-- In place: a dead job keeps its id, priority and number of attempts allowed. Of
+-- several dead jobs of a document, which plain SQL can make, the youngest is kept.
+-- Documents that somebody holds, or that have a live job, are passed over before the
+-- limit counts.
 
 create or replace function retry_failed_ocr_jobs(
     p_limit integer default 100,

@@ -57,7 +57,7 @@ begin
             perform reject_argument(
                 format('p_value for %s', p_name),
                 (
-                    select format('a value of type %s', format_type(a.atttypid, a.atttypmod))
+                    select 'a value of type ' || format_type(a.atttypid, a.atttypmod)
                     from pg_attribute as a
                     where a.attrelid = 'ocr_settings'::regclass and a.attname = p_name
                 ),
@@ -69,5 +69,5 @@ $function$;
 
 comment on function set_ocr_setting is
 'Changes one column of ocr_settings; p_value as text, null only where the setting may be
-null. In force for every call that begins afterwards. Raises 22023 for an unknown setting,
-a value of the wrong type or out of range, and says what is accepted.';
+null. In force for every call that begins afterwards. Raises 22023 for an unknown
+setting, a value of the wrong type or out of range, and says what is accepted.';

@@ -26,7 +26,11 @@ set search_path from current
 begin atomic
     with
     findings as materialized (
-        select f.kind, f.document_id, f.job_id from list_ocr_findings() as f
+        select
+            f.kind,
+            f.document_id,
+            f.job_id
+        from list_ocr_findings() as f
     ),
     counted as (
         select

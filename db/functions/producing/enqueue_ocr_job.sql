@@ -24,8 +24,9 @@ end;
 $function$;
 
 comment on function enqueue_ocr_job is
-'Enqueues a document that is pending or failed and returns its job; idempotent: gives the
-live job if there is one, unchanged. p_priority 0 (last) to 10 (first); not claimed before
-p_run_after; p_max_attempts 1 to 100 (default: ocr_settings.default_max_attempts).
-Raises OG001 when there is no such document, OG006 when it is completed, 22023 for an
-argument out of range. Notifies the channel ocr_jobs when the job is due.';
+'Enqueues a document that is pending or failed and returns its job; idempotent: gives
+the live job if there is one, unchanged. p_priority 0 (last) to 10 (first); not claimed
+before p_run_after; p_max_attempts 1 to 100 (default:
+ocr_settings.default_max_attempts). Raises OG001 when there is no such document, OG006
+when it is completed, 22023 for an argument out of range. Notifies the channel ocr_jobs
+when the job is due.';

@@ -76,12 +76,14 @@ begin
             errcode = 'OG006',
             message = format('document %s is completed already', v_completed),
             detail = 'Nothing was enqueued.',
-            hint = 'To process it again call requeue_document(); it keeps the old result.';
+            hint = 'To process it again call requeue_document(); it keeps the old '
+                'result.';
     end if;
 
     if v_jobless is not null then
         perform from end_ocr_leases(
-            v_jobless, 'expired', 'its job was gone when it was enqueued', 'retry', false
+            v_jobless, 'expired', 'its job was gone when it was enqueued', 'retry',
+            false
         );
     end if;
     if v_new is not null then
@@ -97,6 +99,6 @@ end;
 $function$;
 
 comment on function enqueue_ocr_jobs is
-'Enqueues many documents in one call; see enqueue_ocr_job(). All or none. Returns one row
-per document with its live job, new or old. Deadlock-free against other calls with the
-same documents in another order (G12).';
+'Enqueues many documents in one call; see enqueue_ocr_job(). All or none. Returns one
+row per document with its live job, new or old. Deadlock-free against other calls with
+the same documents in another order (G12).';

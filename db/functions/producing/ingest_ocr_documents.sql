@@ -1,6 +1,6 @@
--- One call for a folder of files. Serialised by an advisory lock, so that two ingests of
--- the same folder cannot both find a hash to be new; a unique constraint would forbid
--- what is legal, two documents with the same file.
+-- One call for a folder of files. Serialised by an advisory lock, so that two ingests
+-- of the same folder cannot both find a hash to be new; a unique constraint would
+-- forbid what is legal, two documents with the same file.
 
 create or replace function ingest_ocr_documents(
     p_files json,
@@ -107,15 +107,16 @@ begin
     select
         k.n,
         k.id,
-        coalesce(k.id = any(v_new), false) and row_number() over (partition by k.id order by k.n) = 1
+        coalesce(k.id = any(v_new), false)
+        and row_number() over (partition by k.id order by k.n) = 1
     from known as k
     order by k.n;
 end;
 $function$;
 
 comment on function ingest_ocr_documents is
-'Adds files as documents and enqueues them; a file whose SHA-256 a document already has is
-passed over. p_files is a json array of objects with the keys filename, file_path,
+'Adds files as documents and enqueues them; a file whose SHA-256 a document already has
+is passed over. p_files is a json array of objects with the keys filename, file_path,
 file_hash, file_size (bytes), mime_type. Returns one row per file in order: the document
 with this hash, and whether it was made by this call. Raises 22023 for a malformed file,
 then nothing is added.';

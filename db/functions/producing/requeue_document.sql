@@ -1,6 +1,6 @@
 -- The one way back from a completed result (G4): it is set aside first, then the job is
--- made, then the document is taken back; the trigger checks that both are there. Any live
--- lease is fenced off (G2).
+-- made, then the document is taken back; the trigger checks that both are there. Any
+-- live lease is fenced off (G2).
 
 create or replace function requeue_document(
     p_document_id documents.id%type,
@@ -71,7 +71,7 @@ $function$;
 
 comment on function requeue_document is
 'Processes a document again, whatever its state: sets a completed result aside in
-ocr_previous_results, ends a live lease (whoever holds it is fenced off, G2), and enqueues
-a new job with all attempts. Returns the job. restore_previous_result() brings the old
-result back. Raises OG001 when there is no such document, 22023 for a missing reason or a
-priority outside 0 to 10.';
+ocr_previous_results, ends a live lease (whoever holds it is fenced off, G2), and
+enqueues a new job with all attempts. Returns the job. restore_previous_result() brings
+the old result back. Raises OG001 when there is no such document, 22023 for a missing
+reason or a priority outside 0 to 10.';

@@ -1,11 +1,11 @@
 -- Takes the jobs that are due, highest priority first, then oldest due; each becomes
--- processing under a new lease (G2, G5).
--- Waits for nobody (G12): a job is taken with its document or passed over, whoever holds
--- either; the order of the locks does not matter when neither is waited for.
--- Cost: one index range per priority that has pending jobs. Jobs that wait out a backoff
--- stand behind the due ones of their priority and are not visited.
--- The planner settings pin nested loops over indexes: with a parameter as limit it would
--- expect a tenth of the table and choose scans of both tables, or compile the statement.
+-- processing under a new lease (G2, G5). Waits for nobody (G12): a job is taken with
+-- its document or passed over, whoever holds either; the order of the locks does not
+-- matter when neither is waited for. Cost: one index range per priority that has
+-- pending jobs. Jobs that wait out a backoff stand behind the due ones of their
+-- priority and are not visited. The planner settings pin nested loops over indexes:
+-- with a parameter as limit it would expect a tenth of the table and choose scans of
+-- both tables, or compile the statement.
 
 create or replace function claim_ocr_jobs(
     p_worker_id text,
@@ -229,10 +229,10 @@ end;
 $function$;
 
 comment on function claim_ocr_jobs is
-'Takes up to p_batch_size due jobs for a worker, highest priority first, then oldest due.
-Each row names the file to read and the lease token to offer its result with; the lease
-lasts p_lease (default: ocr_settings.default_lease) unless extend_ocr_leases() extends it.
-Returns nothing while the queue is paused or the circuit is open (with p_raise_if_closed:
-OG007), and no more than ocr_settings.max_concurrent_jobs allow. Also returns expired
-leases to the queue (G9). Waits for no lock (G12). Raises 22023 for a worker without
-name, a batch outside 1 to 10000, a lease outside 1 second to 1 day.';
+'Takes up to p_batch_size due jobs for a worker, highest priority first, then oldest
+due. Each row names the file to read and the lease token to offer its result with; the
+lease lasts p_lease (default: ocr_settings.default_lease) unless extend_ocr_leases()
+extends it. Returns nothing while the queue is paused or the circuit is open (with
+p_raise_if_closed: OG007), and no more than ocr_settings.max_concurrent_jobs allow. Also
+returns expired leases to the queue (G9). Waits for no lock (G12). Raises 22023 for a
+worker without name, a batch outside 1 to 10000, a lease outside 1 second to 1 day.';

@@ -1,5 +1,5 @@
--- The documents are locked, not only read: a reset and a new claim may be under way, and
--- a heartbeat that is let in between would keep a stranger's lease alive (G2).
+-- The documents are locked, not only read: a reset and a new claim may be under way,
+-- and a heartbeat that is let in between would keep a stranger's lease alive (G2).
 
 create or replace function extend_ocr_leases(
     p_document_ids ocr_id_types.document_ids%type,

@@ -1,10 +1,9 @@
 -- The same rules for many results in one call. The results come as json, which every
--- language can write, and as json rather than jsonb: a NUL in one text must not make the
--- whole argument unreadable.
--- The whole batch is one statement. Only when it cannot be read, or the statement raises,
--- is each element offered alone, inside its own savepoint, so that one bad result never
--- takes the others down. All locks are taken before that, since a savepoint per element
--- would take them one after the other (G12).
+-- language can write, and as json rather than jsonb: a NUL in one text must not make
+-- the whole argument unreadable. The whole batch is one statement. Only when it cannot
+-- be read, or the statement raises, is each element offered alone, inside its own
+-- savepoint, so that one bad result never takes the others down. All locks are taken
+-- before that, since a savepoint per element would take them one after the other (G12).
 
 create or replace function update_ocr_batch_safe(p_results json)
 returns table (
@@ -90,9 +89,10 @@ comment on function update_ocr_batch_safe is
 'Offers many results in one call, by the rules of update_ocr_safe(). p_results is a json
 array of objects with the keys document_id, expected_filename, ocr_text, confidence,
 word_count, processing_time_ms, lease_token, source_hash, engine. Returns one row for
-each, in order, with the outcome; everything but written and already_written was refused,
-changed nothing and left an incident. One result that the database cannot take (a number
-out of range, a NUL, an index or constraint of the user''s own that refuses the text) is
-rejected_by_database, with SQLSTATE and message as detail, and its job is failed as
-document; the others are written. Raises 22023 when p_results is not an array of at most
-10000, and errors of the transaction or the server, which concern the whole call.';
+each, in order, with the outcome; everything but written and already_written was
+refused, changed nothing and left an incident. One result that the database cannot take
+(a number out of range, a NUL, an index or constraint of the user''s own that refuses
+the text) is rejected_by_database, with SQLSTATE and message as detail, and its job is
+failed as document; the others are written. Raises 22023 when p_results is not an array
+of at most 10000, and errors of the transaction or the server, which concern the whole
+call.';

@@ -50,9 +50,8 @@ comment on function update_ocr_safe is
 refuses: the first rule that applies of document_missing, already_written,
 already_completed, stale_lease, lease_required, filename_mismatch, source_mismatch,
 implausible_result, foreign_text. Returns true when the result stands (written now, or
-already written under this same lease token: G11), false when it was refused; then nothing
-changed and ocr_incidents has a row that says why.
-p_confidence in percent (0 to 100), p_processing_time_ms in milliseconds, p_source_hash
-the SHA-256 of the very bytes that were read. Without p_lease_token only the first and
-only claim of a document may write. Raises 22023 for an argument out of range, and what
-the write itself raises.';
+already written under this same lease token: G11), false when it was refused; then
+nothing changed and ocr_incidents has a row that says why. p_confidence in percent (0 to
+100), p_processing_time_ms in milliseconds, p_source_hash the SHA-256 of the very bytes
+that were read. Without p_lease_token only the first and only claim of a document may
+write. Raises 22023 for an argument out of range, and what the write itself raises.';

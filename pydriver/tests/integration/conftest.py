@@ -89,9 +89,7 @@ class Bench:
             "update ocr_queue set lease_expires_at = now() - interval '1 minute'"
             " where status = 'processing'"
         )
-        self.connection.execute(
-            "select setval('ocr_expiry_sweep_clock', 1)"
-        )
+        self.connection.execute("select setval('ocr_expiry_sweep_clock', 1)")
 
     def make_due(self) -> None:
         """As if the backoff's time had passed."""
