@@ -66,8 +66,9 @@ begin atomic
         from findings as f
     ),
     total as (
-        select
-            (select count(*) from documents) + (select count(*) from ocr_queue) as n
+        select d.n + q.n as n
+        from (select count(*) as n from documents) as d
+        cross join (select count(*) as n from ocr_queue) as q
     )
     select
         c.orphaned_job,

@@ -20,9 +20,13 @@ update ocr_queue set lease_expires_at = now() - interval '1 second';
 select is(admit_circuit_probe(), true, 'half-open, when its lease has expired');
 select pg_temp.take_over(:'probe') as new_token \gset
 select set_circuit_state('half_open', null, :'probe', :'token');
-select is(admit_circuit_probe(), true, 'half-open, when the lease is another''s by now');
+select is(
+    admit_circuit_probe(), true, 'half-open, when the lease is another''s by now'
+);
 select set_circuit_state('half_open', null, :'probe', :'new_token');
-select update_ocr_safe(:'probe', 'scan.pdf', 'a', 90, 1, 1, :'new_token') as written \gset
+select update_ocr_safe(
+    :'probe', 'scan.pdf', 'a', 90, 1, 1, :'new_token'
+) as written \gset
 select is(admit_circuit_probe(), true, 'half-open, when its result is written');
 select is(
     (select t.circuit_state from ocr_queue_state as t), 'closed', 'which closes the circuit'

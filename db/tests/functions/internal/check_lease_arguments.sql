@@ -2,7 +2,8 @@ begin;
 select plan(3);
 
 select lives_ok(
-    'select check_lease_arguments(gen_random_uuid(), gen_random_uuid())', 'both are given'
+    'select check_lease_arguments(gen_random_uuid(), gen_random_uuid())',
+    'both are given'
 );
 select throws_ok(
     'select check_lease_arguments(null, gen_random_uuid())', '22023',

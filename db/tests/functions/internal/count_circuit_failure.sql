@@ -22,10 +22,14 @@ values
 (gen_random_uuid(), 'retry', 'infrastructure', now() - interval '59 seconds'),
 (gen_random_uuid(), 'retry', 'infrastructure', now() - interval '2 minutes'),
 (gen_random_uuid(), 'retry', 'document', now()), (gen_random_uuid(), 'written', null, now());
-select is(pg_temp.count_failure('infrastructure'), 'closed', 'one of two in the window');
+select is(
+    pg_temp.count_failure('infrastructure'), 'closed', 'one of two in the window'
+);
 insert into ocr_job_history (document_id, outcome, error_class, finished_at)
 values (gen_random_uuid(), 'retry', 'infrastructure', now());
-select is(pg_temp.count_failure('document'), 'closed', 'a document''s error does not count');
+select is(
+    pg_temp.count_failure('document'), 'closed', 'a document''s error does not count'
+);
 select is(pg_temp.count_failure('permanent'), 'closed', 'nor a permanent one');
 select is(pg_temp.count_failure('infrastructure'), 'open', 'two of two');
 select is((select t.circuit_last_error from ocr_queue_state as t), 'why', 'and why');
@@ -42,7 +46,9 @@ select set_circuit_state(
     '00000000-0000-0000-0000-000000000002'
 );
 select is(
-    pg_temp.count_failure('infrastructure'), 'half_open', 'half-open: others do not decide'
+    pg_temp.count_failure('infrastructure'),
+    'half_open',
+    'half-open: others do not decide'
 );
 select is(
     pg_temp.count_failure('infrastructure', '00000000-0000-0000-0000-000000000002'),

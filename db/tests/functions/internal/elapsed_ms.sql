@@ -2,7 +2,9 @@ begin;
 select plan(6);
 
 select is(
-    elapsed_ms(c.started, c.ended), c.expected, 'from ' || c.started || ' to ' || c.ended
+    elapsed_ms(c.started, c.ended),
+    c.expected,
+    'from ' || c.started || ' to ' || c.ended
 )
 from (
     values

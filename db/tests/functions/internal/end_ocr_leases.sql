@@ -1,4 +1,5 @@
--- Every way in which an attempt ends without a result (G3): next state, attempts, history.
+-- Every way in which an attempt ends without a result (G3): next state, attempts,
+-- history.
 
 begin;
 \ir ../fixtures.psql
@@ -23,13 +24,23 @@ begin
             where e.document_id = v_id
         ),
         p_answer,
-        format('attempt %s of 3, %s, spent %s: the job is %s', p_attempts, p_next, p_is_spent, p_answer)
+        format(
+            'attempt %s of 3, %s, spent %s: the job is %s',
+            p_attempts,
+            p_next,
+            p_is_spent,
+            p_answer
+        )
     );
     return next is(
-        pg_temp.state(v_id), p_state, format('attempt %s, %s: %s', p_attempts, p_next, p_state)
+        pg_temp.state(v_id),
+        p_state,
+        format('attempt %s, %s: %s', p_attempts, p_next, p_state)
     );
     return next is(
-        pg_temp.history(v_id), p_history, format('attempt %s, %s: %s', p_attempts, p_next, p_history)
+        pg_temp.history(v_id),
+        p_history,
+        format('attempt %s, %s: %s', p_attempts, p_next, p_history)
     );
     delete from documents;
 end;
@@ -66,11 +77,13 @@ select is_empty(
 );
 select is(pg_temp.snapshot(), :'before', 'and not changed');
 select is_empty(
-    $$select * from end_ocr_leases('{}', 'expired', 'why', 'retry', true)$$, 'no documents'
+    $$select * from end_ocr_leases('{}', 'expired', 'why', 'retry', true)$$,
+    'no documents'
 );
 select d.id as failed from documents as d where d.filename = 'failed' \gset
 insert into ocr_queue (document_id) values (:'failed');
-select c.job_id from claim_ocr_jobs('w-two', 10) as c where c.document_id = :'failed' \gset
+select c.job_id from claim_ocr_jobs('w-two', 10) as c
+where c.document_id = :'failed' \gset
 delete from ocr_job_history;
 select e.job_status from end_ocr_leases(
     array[:'failed'::uuid], 'retry', 'why', 'retry', true
@@ -116,7 +129,8 @@ where document_id = :'torn';
 select lives_ok(
     format(
         $$
-            select * from end_ocr_leases(array[%L::uuid], 'released', null, 'retry', false)
+            select *
+            from end_ocr_leases(array[%L::uuid], 'released', null, 'retry', false)
         $$,
         :'torn'
     ),
@@ -127,7 +141,8 @@ select is_empty(
         select d.id
         from documents as d
         where (d.ocr_status = 'processing') <> exists (
-            select from ocr_queue as q where q.document_id = d.id and q.status = 'processing'
+            select from ocr_queue as q
+            where q.document_id = d.id and q.status = 'processing'
         )
     $$,
     'a document is processing if and only if its job is (G5)'

@@ -20,7 +20,11 @@ select pg_temp.fail_rejected(gen_random_uuid(), :'token');
 select pg_temp.fail_rejected(gen_random_uuid(), null);
 select is(pg_temp.snapshot(), :'before', 'without the lease nothing fails (G2)');
 select pg_temp.fail_rejected(:'document', :'token');
-select is(pg_temp.state(:'document'), 'pending / pending 1 of 3', 'with it the attempt is spent');
+select is(
+    pg_temp.state(:'document'),
+    'pending / pending 1 of 3',
+    'with it the attempt is spent'
+);
 select is(
     (select h.error_class || ': ' || h.error from ocr_job_history as h),
     'document: why',
@@ -29,7 +33,9 @@ select is(
 select pg_temp.claim(:'document') as token \gset
 select pg_temp.snapshot() as before \gset
 select pg_temp.fail_rejected(:'document', null);
-select is(pg_temp.snapshot(), :'before', 'without a token not where it was claimed twice');
+select is(
+    pg_temp.snapshot(), :'before', 'without a token not where it was claimed twice'
+);
 select pg_temp.add_document() as first_claim \gset
 select pg_temp.claim(:'first_claim') as token \gset
 update ocr_settings set require_lease_token = true;
@@ -39,12 +45,16 @@ select is(pg_temp.snapshot(), :'before', 'nor where require_lease_token is on');
 update ocr_settings set require_lease_token = false;
 select pg_temp.fail_rejected(:'first_claim', null);
 select is(
-    pg_temp.state(:'first_claim'), 'pending / pending 1 of 3', 'but on the first and only claim'
+    pg_temp.state(:'first_claim'),
+    'pending / pending 1 of 3',
+    'but on the first and only claim'
 );
 select pg_temp.snapshot() as before \gset
 select pg_temp.fail_rejected(:'first_claim', null);
 select is(pg_temp.snapshot(), :'before', 'once');
-select is((select count(*) from ocr_incidents), 0::bigint, 'it leaves no incident of its own');
+select is(
+    (select count(*) from ocr_incidents), 0::bigint, 'it leaves no incident of its own'
+);
 
 select * from finish();
 rollback;

@@ -1,4 +1,5 @@
--- The rules by themselves; what they mean for documents is in working/update_ocr_safe.sql.
+-- The rules by themselves; what they mean for documents is in
+-- working/update_ocr_safe.sql.
 
 begin;
 \ir ../fixtures.psql

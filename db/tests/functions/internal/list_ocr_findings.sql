@@ -1,5 +1,5 @@
--- The kinds are tested through operating/find_inconsistencies.sql, which shows these rows,
--- and operating/validate_database_consistency.sql, which counts them.
+-- The kinds are tested through operating/find_inconsistencies.sql, which shows these
+-- rows, and operating/validate_database_consistency.sql, which counts them.
 
 begin;
 \ir ../fixtures.psql

@@ -12,7 +12,9 @@ select pg_temp.take_over(:'document') as new_token \gset
 select is(lock_live_lease(:'document', :'token'), false, 'the token before (G2)');
 select is(lock_live_lease(:'document', :'new_token'), true, 'the token after');
 select pg_temp.add_document() as waiting \gset
-select is(lock_live_lease(:'waiting', null), false, 'no token is no lease where none is live');
+select is(
+    lock_live_lease(:'waiting', null), false, 'no token is no lease where none is live'
+);
 
 select * from finish();
 rollback;

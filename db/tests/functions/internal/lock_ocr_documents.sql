@@ -12,13 +12,15 @@ select lives_ok(
     'documents that do not exist are passed over'
 );
 select lives_ok(
-    'select lock_ocr_documents((select array_agg(d.id) || array_agg(d.id) from documents as d))',
+    'select lock_ocr_documents((select array_agg(d.id) || array_agg(d.id) from '
+    'documents as d))',
     'each may come twice'
 );
 -- rows that nobody has locked yet
 delete from documents;
 insert into documents (filename) select 'page ' || n from generate_series(1, 10) as n;
-select lock_ocr_documents(array_agg(d.id)) from documents as d where d.filename <> 'page 3';
+select lock_ocr_documents(array_agg(d.id)) from documents as d
+where d.filename <> 'page 3';
 select is(
     (select count(*) from documents as d where d.xmax::text <> '0'),
     9::bigint,

@@ -35,7 +35,8 @@ select is(
 );
 select lives_ok($$select lock_ocr_offers('{}')$$, 'nothing to lock');
 select lives_ok(
-    $$select lock_ocr_offers(array[null, null]::ocr_result [])$$, 'nor where nothing could be read'
+    $$select lock_ocr_offers(array[null, null]::ocr_result [])$$,
+    'nor where nothing could be read'
 );
 
 select * from finish();

@@ -31,7 +31,8 @@ select results_eq(
 );
 select results_eq(
     format(
-        'select * from offer_ocr_element(''{"word_count": "x"}'', pg_temp.result(%L, %L))',
+        'select * from offer_ocr_element(''{"word_count": '
+        '"x"}'', pg_temp.result(%L, %L))',
         :'document', :'token'
     ),
     $$
@@ -42,12 +43,15 @@ select results_eq(
     'what could not be read is rejected_by_database'
 );
 select is(
-    pg_temp.incidents(:'document'), 'stale_lease rejected_by_database', 'each leaves one incident'
+    pg_temp.incidents(:'document'),
+    'stale_lease rejected_by_database',
+    'each leaves one incident'
 );
 alter table documents add constraint users_own check (ocr_text not like 'a b%');
 select results_eq(
     format(
-        'select o.outcome, left(o.detail, 6) from pg_temp.offer(pg_temp.result(%L, %L)) as o',
+        'select o.outcome, left(o.detail, 6) from '
+        'pg_temp.offer(pg_temp.result(%L, %L)) as o',
         :'document', :'token'
     ),
     $$values ('rejected_by_database', '23514:')$$,
@@ -67,7 +71,9 @@ create trigger test_raise before update on documents
 for each row when (new.ocr_status = 'completed')
 execute function pg_temp.raise_error('40001');
 select throws_ok(
-    format('select * from pg_temp.offer(pg_temp.result(%L, %L))', :'document', :'token'),
+    format(
+        'select * from pg_temp.offer(pg_temp.result(%L, %L))', :'document', :'token'
+    ),
     '40001',
     'the server is in trouble',
     'a serialization failure goes through to the caller'
