@@ -11,7 +11,7 @@ TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
-    lint format checksums system clean
+    lint format checksums schema system clean
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-migrations  only the migrations'
 	@echo 'make lint             ruff, mypy, sqlfluff, squawk, pgspot'
 	@echo 'make format           ruff format, and what ruff can repair'
+	@echo 'make schema           writes db/schema.sql anew, after a change of the schema'
 	@echo 'make checksums        records the checksums of new migrations'
 	@echo 'make clean            removes .venv and what the tests left behind'
 
@@ -54,6 +55,10 @@ format: $(READY)lint
 
 checksums: $(READY)demo
 	@$(BIN)/python -m ocr_guardrails.sqlfiles
+
+schema: $(READY)test
+	@OCR_GUARDRAILS_WRITE_SCHEMA=1 $(BIN)/python -m pytest -q \
+	    pydriver/tests/migration/test_schema.py
 
 system:
 	@$(SETUP) system
