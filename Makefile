@@ -11,7 +11,7 @@ TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
-    lint format checksums schema system clean
+    lint format checksums schema reference system clean
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -24,6 +24,7 @@ help:
 	@echo 'make lint             ruff, mypy, sqlfluff, squawk, pgspot'
 	@echo 'make format           ruff format, and what ruff can repair'
 	@echo 'make schema           writes db/schema.sql anew, after a change of the schema'
+	@echo 'make reference        writes docs/reference.md anew, from the comments'
 	@echo 'make checksums        records the checksums of new migrations'
 	@echo 'make clean            removes .venv and what the tests left behind'
 
@@ -59,6 +60,9 @@ checksums: $(READY)demo
 schema: $(READY)test
 	@OCR_GUARDRAILS_WRITE_SCHEMA=1 $(BIN)/python -m pytest -q \
 	    pydriver/tests/migration/test_schema.py
+
+reference: $(READY)test
+	@$(BIN)/python scripts/reference.py
 
 system:
 	@$(SETUP) system

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+import reference
 from ocr_guardrails.migrate import migrate
 from ocr_guardrails.sqlfiles import db_dir
 
@@ -45,3 +46,10 @@ def test_a_fresh_installation_is_the_committed_schema(
         committed.write_text(text, encoding="utf-8")
     assert committed.exists(), "`make schema` writes it"
     assert text == committed.read_text(encoding="utf-8"), "`make schema` renews it"
+
+
+def test_the_reference_is_what_the_comments_say(
+    connection: psycopg.Connection,
+) -> None:
+    written = reference.TARGET.read_text(encoding="utf-8")
+    assert reference.render(connection) == written, "`make reference` renews it"
