@@ -4007,17 +4007,17 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
              count(*) FILTER (WHERE (f.kind = 'shared_text'::text)) AS shared_text,
              (count(DISTINCT f.document_id) FILTER (WHERE (f.job_id IS NULL)) + count(DISTINCT f.job_id)) AS with_finding
             FROM findings f
-         ), total AS (
-          SELECT (d.n + q.n) AS n
-            FROM (( SELECT count(*) AS n
-                    FROM public.documents) d
-              CROSS JOIN ( SELECT count(*) AS n
-                    FROM public.ocr_queue) q)
+         ), document_total AS (
+          SELECT count(*) AS n
+            FROM public.documents
+         ), job_total AS (
+          SELECT count(*) AS n
+            FROM public.ocr_queue
          )
   SELECT c.orphaned_job,
      c.missing_file,
      ((((((((((c.invalid_status + c.completed_without_result) + c.result_without_completion) + c.processing_without_job) + c.pending_without_job) + c.lease_without_processing) + c.job_of_completed_document) + c.job_of_failed_document) + c.job_without_processing_document) + c.duplicate_live_job) + c.exhausted_pending_job),
-     trunc(((100)::numeric * ((1)::numeric - ((c.with_finding)::numeric / (GREATEST(t.n, (1)::bigint))::numeric))), 2) AS trunc,
+     trunc(((100)::numeric * ((1)::numeric - ((c.with_finding)::numeric / (GREATEST((d.n + j.n), (1)::bigint))::numeric))), 2) AS trunc,
      c.invalid_status,
      c.completed_without_result,
      c.result_without_completion,
@@ -4032,8 +4032,9 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
      c.exhausted_pending_job,
      c.changed_file,
      c.shared_text
-    FROM (counted c
-      CROSS JOIN total t);
+    FROM ((counted c
+      CROSS JOIN document_total d)
+      CROSS JOIN job_total j);
 END;
 
 

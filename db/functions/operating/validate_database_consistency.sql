@@ -65,10 +65,11 @@ begin atomic
             + count(distinct f.job_id) as with_finding
         from findings as f
     ),
-    total as (
-        select d.n + q.n as n
-        from (select count(*) as n from documents) as d
-        cross join (select count(*) as n from ocr_queue) as q
+    document_total as (
+        select count(*) as n from documents
+    ),
+    job_total as (
+        select count(*) as n from ocr_queue
     )
     select
         c.orphaned_job,
@@ -79,7 +80,7 @@ begin atomic
         + c.job_without_processing_document + c.duplicate_live_job
         + c.exhausted_pending_job,
         -- cut, not rounded: 100 means that there is no finding
-        trunc(100 * (1 - c.with_finding::numeric / greatest(t.n, 1)), 2),
+        trunc(100 * (1 - c.with_finding::numeric / greatest(d.n + j.n, 1)), 2),
         c.invalid_status,
         c.completed_without_result,
         c.result_without_completion,
@@ -95,7 +96,8 @@ begin atomic
         c.changed_file,
         c.shared_text
     from counted as c
-    cross join total as t;
+    cross join document_total as d
+    cross join job_total as j;
 end;
 
 comment on function validate_database_consistency is
