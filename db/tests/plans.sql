@@ -1,5 +1,5 @@
--- What a worker calls reads documents and ocr_queue through indexes only, however many rows
--- there are, and no more rows of them when there are more. Counted by the server
+-- What a worker calls reads documents and ocr_queue through indexes only, however many
+-- rows there are, and no more rows of them when there are more. Counted by the server
 -- (pg_stat_xact_user_tables), not by the plan's text or by the clock.
 
 begin;
@@ -61,7 +61,8 @@ create function pg_temp.fill(p_pending integer, p_completed integer)
 returns void
 language sql
 as $function$
-    insert into documents (filename) select 'scan.pdf' from generate_series(1, p_pending);
+    insert into documents (filename)
+    select 'scan.pdf' from generate_series(1, p_pending);
     select enqueue_pending_documents(1000000);
     insert into documents (
         filename, ocr_status, ocr_text, ocr_confidence, ocr_word_count, ocr_completed_at
@@ -79,7 +80,9 @@ analyze documents, ocr_queue;
 select pg_temp.fill(40, 0);
 analyze documents, ocr_queue;
 create temporary table few as select * from pg_temp.work_and_count();
-select is((select f.seq_scans from few as f), 0::bigint, 'no sequential scan of few rows');
+select is(
+    (select f.seq_scans from few as f), 0::bigint, 'no sequential scan of few rows'
+);
 -- and once more with the plans that are cached by now
 select is(
     (select w.seq_scans from pg_temp.work_and_count() as w),
@@ -91,7 +94,9 @@ select is(
 select pg_temp.fill(30000, 0);
 analyze documents, ocr_queue;
 create temporary table many as select * from pg_temp.work_and_count();
-select is((select m.seq_scans from many as m), 0::bigint, 'no sequential scan of many rows');
+select is(
+    (select m.seq_scans from many as m), 0::bigint, 'no sequential scan of many rows'
+);
 select cmp_ok(
     (select m.rows_read from many as m), '<=', (select 2 * f.rows_read from few as f),
     'and the rows that are read do not grow with the queue'
@@ -125,12 +130,15 @@ select cmp_ok(
 );
 
 -- when no job is due at all
-update ocr_queue as q set run_after = now() + interval '1 hour' where q.status = 'pending';
+update ocr_queue as q set run_after = now() + interval '1 hour'
+where q.status = 'pending';
 create temporary table before_idle as
 select sum(s.seq_scan) as seq_scans, sum(s.seq_tup_read + s.idx_tup_fetch) as rows_read
 from pg_stat_xact_user_tables as s
 where s.relname in ('documents', 'ocr_queue');
-select is((select count(*) from claim_ocr_jobs('worker', 100)), 0::bigint, 'nothing is due');
+select is(
+    (select count(*) from claim_ocr_jobs('worker', 100)), 0::bigint, 'nothing is due'
+);
 select cmp_ok(
     (
         select sum(s.seq_tup_read + s.idx_tup_fetch)
@@ -148,7 +156,10 @@ from documents as d
 where d.ocr_status = 'pending'
 limit 1;
 create temporary table one as
-select d.id from documents as d where d.ocr_status = 'pending' order by d.created_at limit 1;
+select d.id from documents as d
+where d.ocr_status = 'pending'
+order by d.created_at
+limit 1;
 create temporary table done as
 select d.id from documents as d
 where d.ocr_text_hash is not null

@@ -3,7 +3,9 @@
 begin;
 \ir functions/fixtures.psql
 
-create temporary table refused (table_name text, assignments text, constraint_name text);
+create temporary table refused (
+    table_name text, assignments text, constraint_name text
+);
 insert into refused
 values
 ('documents', 'ocr_status = ''done''', 'check_ocr_status'),
@@ -192,18 +194,25 @@ select results_eq(
 
 -- Settings and state are one row each.
 select throws_ok(
-    'insert into ocr_settings default values', '23505', null, 'no second row of settings'
+    'insert into ocr_settings default values',
+    '23505',
+    null,
+    'no second row of settings'
 );
 select throws_ok(
-    'insert into ocr_queue_state default values', '23505', null, 'no second row of state'
+    'insert into ocr_queue_state default values',
+    '23505',
+    null,
+    'no second row of state'
 );
 select results_eq(
     $$
         select
-            s.default_lease, s.default_max_attempts, s.max_concurrent_jobs, s.backoff_base,
-            s.backoff_cap, s.circuit_threshold, s.circuit_window, s.circuit_cooldown,
-            s.require_lease_token, s.require_source_hash, s.word_count_tolerance,
-            s.foreign_text_policy, s.foreign_text_min_words, s.expiry_sweep_interval
+            s.default_lease, s.default_max_attempts, s.max_concurrent_jobs,
+            s.backoff_base, s.backoff_cap, s.circuit_threshold, s.circuit_window,
+            s.circuit_cooldown, s.require_lease_token, s.require_source_hash,
+            s.word_count_tolerance, s.foreign_text_policy, s.foreign_text_min_words,
+            s.expiry_sweep_interval
         from ocr_settings as s
     $$,
     $$

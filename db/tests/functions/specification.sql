@@ -33,11 +33,11 @@ select enqueue_ocr_job(pg_temp.add_document('waiting')) as job \gset
 -- Dashboard: real-time OCR status
 select set_eq(
     $$
-SELECT 
+SELECT
     ocr_status,
     COUNT(*) as count,
     AVG(ocr_confidence) as avg_confidence
-FROM documents 
+FROM documents
 GROUP BY ocr_status;
     $$,
     $$
@@ -48,14 +48,14 @@ GROUP BY ocr_status;
     'dashboard: real-time OCR status'
 );
 
--- Dashboard: queue processing rate. Completed jobs are removed, so it sees dead ones only;
--- the view ocr_processing_rate answers it.
+-- Dashboard: queue processing rate. Completed jobs are removed, so it sees dead ones
+-- only; the view ocr_processing_rate answers it.
 select lives_ok(
     $$
-SELECT 
+SELECT
     DATE_TRUNC('minute', completed_at) as minute,
     COUNT(*) as completed_jobs
-FROM ocr_queue 
+FROM ocr_queue
 WHERE completed_at > NOW() - INTERVAL '1 hour'
 GROUP BY minute
 ORDER BY minute;
@@ -89,7 +89,10 @@ select results_eq(
 );
 select set_eq(
     $$select s.ocr_status, s.documents from ocr_stats as s$$,
-    $$values ('completed', 2::bigint), ('processing', 1), ('pending', 2), ('failed', 1)$$,
+    $$
+        values
+        ('completed', 2::bigint), ('processing', 1), ('pending', 2), ('failed', 1)
+    $$,
     'daily: the statistics after that'
 );
 select lives_ok($$SELECT * FROM ocr_stats;$$, 'as it is written');
@@ -97,7 +100,7 @@ select lives_ok($$SELECT * FROM ocr_stats;$$, 'as it is written');
 -- Weekly
 select results_eq(
     $$
-SELECT 
+SELECT
     orphaned_queue_items,
     documents_without_files,
     inconsistent_ocr_states,
@@ -124,7 +127,9 @@ select lives_ok(
 select is(pg_temp.snapshot(), :'before', 'of which there are none');
 
 -- The names that the specification gives.
-select has_trigger('documents', 'trigger_validate_ocr_consistency', 'its validating trigger');
+select has_trigger(
+    'documents', 'trigger_validate_ocr_consistency', 'its validating trigger'
+);
 select trigger_is(
     'documents', 'trigger_validate_ocr_consistency', 'validate_ocr_consistency',
     'by its function'
@@ -183,7 +188,10 @@ select is(
 );
 select throws_ok(
     format(
-        $$UPDATE documents SET ocr_text = 'FileB', ocr_status = 'completed' WHERE id = %L$$,
+        $$
+            UPDATE documents SET ocr_text = 'FileB', ocr_status = 'completed'
+            WHERE id = %L
+        $$,
         :'document'
     ),
     'OG003',
@@ -192,7 +200,10 @@ select throws_ok(
 );
 select throws_ok(
     format(
-        $$UPDATE documents SET ocr_text = 'FileB', ocr_status = 'completed' WHERE id = %L$$,
+        $$
+            UPDATE documents SET ocr_text = 'FileB', ocr_status = 'completed'
+            WHERE id = %L
+        $$,
         d.id
     ),
     'OG002',
@@ -203,7 +214,10 @@ from documents as d
 where d.filename = 'waiting';
 select throws_ok(
     format(
-        $$insert into documents (filename, ocr_status, ocr_confidence) values ('a', %s)$$,
+        $$
+            insert into documents (filename, ocr_status, ocr_confidence)
+            values ('a', %s)
+        $$,
         c.value
     ),
     '23514',

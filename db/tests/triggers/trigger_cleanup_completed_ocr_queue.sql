@@ -9,8 +9,9 @@ language sql
 as $function$
     update documents
     set
-        ocr_status = 'completed', ocr_text = 'a b', ocr_confidence = 80, ocr_word_count = 2,
-        ocr_processing_time_ms = 77, ocr_engine = 'engine 1', ocr_result_token = p_token
+        ocr_status = 'completed', ocr_text = 'a b', ocr_confidence = 80,
+        ocr_word_count = 2, ocr_processing_time_ms = 77, ocr_engine = 'engine 1',
+        ocr_result_token = p_token
     where id = p_document_id;
 $function$;
 
@@ -39,8 +40,8 @@ select results_eq(
             h.document_id, h.job_id, h.outcome, h.error_class, h.worker_id, h.engine,
             h.attempt, h.priority, h.queued_at, h.started_at >= now(),
             h.finished_at >= h.started_at, h.wait_ms between 60000 and 120000,
-            h.processing_time_ms, h.confidence, h.word_count, h.source_hash, h.lease_token,
-            h.error
+            h.processing_time_ms, h.confidence, h.word_count, h.source_hash,
+            h.lease_token, h.error
         from ocr_job_history as h
     $$,
     format(
@@ -56,7 +57,8 @@ select results_eq(
     'the history row has all of the attempt (G10)'
 );
 select lives_ok(
-    $$update documents set mime_type = 'image/png'$$, 'later updates of the document pass'
+    $$update documents set mime_type = 'image/png'$$,
+    'later updates of the document pass'
 );
 select is((select count(*) from ocr_job_history), 1::bigint, 'and write no history');
 
@@ -86,7 +88,9 @@ select c.lease_token as token from claim_ocr_jobs('w-two', 10) as c
 where c.document_id = :'twice' \gset
 delete from ocr_job_history;
 select pg_temp.write(:'twice', :'token');
-select is(pg_temp.state(:'twice'), 'completed / no job', 'dead jobs go with the live one');
+select is(
+    pg_temp.state(:'twice'), 'completed / no job', 'dead jobs go with the live one'
+);
 select is(
     pg_temp.history(:'twice'), 'written', 'without another row in the history'
 );
@@ -100,7 +104,9 @@ select is(
 select requeue_document(:'twice', 'test') as job \gset
 select restore_previous_result(:'twice') as restored \gset
 select is(
-    pg_temp.history(:'twice'), 'written', 'a result that is brought back is no new attempt'
+    pg_temp.history(:'twice'),
+    'written',
+    'a result that is brought back is no new attempt'
 );
 select is(pg_temp.state(:'twice'), 'completed / no job', 'its job goes');
 insert into documents (

@@ -24,10 +24,10 @@ begin
     );
     v_before := pg_temp.snapshot();
     v_update := format(
-        'update documents set ocr_status = ''completed'', filename = %L, ocr_text = %L, '
-        'ocr_confidence = %L, ocr_word_count = %L, ocr_processing_time_ms = 10, '
-        'ocr_source_hash = %L, ocr_result_token = %L, ocr_engine = ''engine 1'' '
-        'where id = %L',
+        'update documents set ocr_status = ''completed'', filename = %L, '
+        'ocr_text = %L, ocr_confidence = %L, ocr_word_count = %L, '
+        'ocr_processing_time_ms = 10, ocr_source_hash = %L, ocr_result_token = %L, '
+        'ocr_engine = ''engine 1'' where id = %L',
         p_offer.expected_filename, p_offer.ocr_text, p_offer.confidence,
         p_offer.word_count, p_offer.source_hash, v_token, v_given.document_id
     );
@@ -112,7 +112,9 @@ begin
         return next results_eq(
             format(
                 $$
-                    select d.ocr_status, (d.ocr_status = 'processing') = (d.ocr_lease_token is not null)
+                    select
+                        d.ocr_status,
+                        (d.ocr_status = 'processing') = (d.ocr_lease_token is not null)
                     from documents as d
                     where d.id = %L
                 $$,
@@ -191,7 +193,8 @@ select throws_ok(
     format($$update documents set ocr_status = null where id = %L$$, :'completed'),
     'OG003',
     format(
-        'the OCR result of document %s is final: an UPDATE would make it null', :'completed'
+        'the OCR result of document %s is final: an UPDATE would make it null',
+        :'completed'
     ),
     'completed -> null -> failed ends at its first step (G4)'
 );
@@ -240,7 +243,9 @@ select * from pg_temp.check_columns(
     'pending', 'OG004', 'a pending document''s %s cannot become %s'
 );
 select * from pg_temp.check_columns(
-    'processing, job processing', 'OG004', 'a processing document''s %s cannot become %s'
+    'processing, job processing',
+    'OG004',
+    'a processing document''s %s cannot become %s'
 );
 select * from pg_temp.check_columns(
     'failed, job failed', 'OG004', 'a failed document''s %s cannot become %s'
@@ -252,7 +257,8 @@ select throws_ok(
     format($$update documents set ocr_text = 'other' where id = %L$$, :'completed'),
     'OG003',
     format(
-        'the OCR result of document %s is final: an UPDATE would change it', :'completed'
+        'the OCR result of document %s is final: an UPDATE would change it',
+        :'completed'
     ),
     'OG003 names the document'
 );
@@ -286,7 +292,9 @@ returns text
 language sql
 as $function$
     select 'update documents set ocr_status = ''completed'', ' || string_agg(
-        format('%I = %s', c.name, case when c.name = p_column then p_value else c.value end),
+        format(
+            '%I = %s', c.name, case when c.name = p_column then p_value else c.value end
+        ),
         ', '
     )
     from (
@@ -344,7 +352,8 @@ select results_eq(
     $$,
     $$
         values (
-            'completed', null::uuid, true, true, repeat('a', 64), null::text, 'image/png'
+            'completed', null::uuid, true, true, repeat('a', 64), null::text,
+            'image/png'
         )
     $$,
     'the trigger ends the lease and adds hash, time and source'
@@ -459,8 +468,8 @@ select lives_ok(
         $$
             update documents
             set
-                filename = 'renamed.pdf', file_path = '/archive/renamed.pdf', file_size = 1,
-                file_hash = repeat('c', 64)
+                filename = 'renamed.pdf', file_path = '/archive/renamed.pdf',
+                file_size = 1, file_hash = repeat('c', 64)
             where id = %L
         $$,
         :'completed'
@@ -599,7 +608,10 @@ order by c.n;
 select pg_temp.enter('processing, job processing') as document \gset
 select throws_ok(
     format(
-        $$update documents set filename = 'new.pdf', ocr_status = 'pending' where id = %L$$,
+        $$
+            update documents set filename = 'new.pdf', ocr_status = 'pending'
+            where id = %L
+        $$,
         :'document'
     ),
     'OG004',
@@ -669,14 +681,15 @@ select results_eq(
     $$,
     $$
         values (
-            null::text, null::real, null::integer, null::integer, null::text, null::text,
-            null::bigint, null::timestamptz, null::uuid
+            null::text, null::real, null::integer, null::integer, null::text,
+            null::text, null::bigint, null::timestamptz, null::uuid
         )
     $$,
     'and carries no result'
 );
 
-delete from ocr_previous_results where ocr_text <> 'one two three' or ocr_result_token <> :'token';
+delete from ocr_previous_results
+where ocr_text <> 'one two three' or ocr_result_token <> :'token';
 create function pg_temp.restore_sql(p_column text, p_value text)
 returns text
 language sql
@@ -686,7 +699,9 @@ as $function$
         'from ocr_previous_results as r where r.document_id = d.id',
         string_agg(
             format(
-                '%I = %s', a.name, case when a.name = p_column then p_value else 'r.' || a.name end
+                '%I = %s',
+                a.name,
+                case when a.name = p_column then p_value else 'r.' || a.name end
             ),
             ', '
         )
@@ -712,7 +727,8 @@ from (
     ('file_hash', 'repeat(''d'', 64)')
 ) as c (name, value);
 select lives_ok(
-    pg_temp.restore_sql(null, null), 'a result that was set aside is brought back as it was'
+    pg_temp.restore_sql(null, null),
+    'a result that was set aside is brought back as it was'
 );
 select is(pg_temp.state(:'document'), 'completed / no job', 'the job goes');
 select is(

@@ -7,7 +7,8 @@ select is_empty('select * from ocr_processing_rate', 'nothing has ended yet');
 insert into ocr_job_history (
     document_id, outcome, finished_at, processing_time_ms, wait_ms
 )
-select gen_random_uuid(), c.outcome, date_trunc('minute', now()) - c.ago, c.ms, c.ms * 10
+select
+    gen_random_uuid(), c.outcome, date_trunc('minute', now()) - c.ago, c.ms, c.ms * 10
 from (
     values
     ('written', interval '5 minutes', 100), ('written', interval '299 seconds', 200),

@@ -17,7 +17,8 @@ select release_ocr_job(:'released', :'token') as answer \gset
 select results_eq(
     $$
         select
-            f.filename, f.outcome, f.error_class, f.error, f.worker_id, f.engine, f.attempt
+            f.filename, f.outcome, f.error_class, f.error, f.worker_id, f.engine,
+            f.attempt
         from ocr_recent_failures as f
         order by f.finished_at
     $$,

@@ -12,8 +12,8 @@ select update_ocr_safe(
 select results_eq(
     $$
         select
-            i.reason, i.detail, i.document_id, i.filename, i.offered_by, i.lease_held_by,
-            i.text_length, i.session_user_name = session_user,
+            i.reason, i.detail, i.document_id, i.filename, i.offered_by,
+            i.lease_held_by, i.text_length, i.session_user_name = session_user,
             i.application_name = current_setting('application_name')
         from ocr_recent_incidents as i
     $$,

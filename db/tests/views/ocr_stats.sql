@@ -15,8 +15,9 @@ select refresh_ocr_stats() as refreshed \gset
 select results_eq(
     $$
         select
-            s.ocr_status, s.documents, s.avg_confidence::numeric, s.min_confidence::numeric,
-            s.avg_word_count::numeric, s.total_words, s.avg_processing_time_ms::numeric
+            s.ocr_status, s.documents, s.avg_confidence::numeric,
+            s.min_confidence::numeric, s.avg_word_count::numeric, s.total_words,
+            s.avg_processing_time_ms::numeric
         from ocr_stats as s
         order by s.ocr_status
     $$,

@@ -35,8 +35,9 @@ select results_eq(
     $$
         values
         (
-            'w-one', 2::bigint, now() - interval '2 hours', now() - interval '2 minutes',
-            now() + interval '3 minutes', 5::bigint, 20::bigint
+            'w-one', 2::bigint, now() - interval '2 hours',
+            now() - interval '2 minutes', now() + interval '3 minutes', 5::bigint,
+            20::bigint
         ),
         (
             'w-two', 1, now() - interval '1 hour', now() - interval '1 minute',

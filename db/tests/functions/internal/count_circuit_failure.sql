@@ -4,7 +4,9 @@ begin;
 \ir ../fixtures.psql
 select plan(9);
 
-create function pg_temp.count_failure(p_class text, p_token uuid default gen_random_uuid())
+create function pg_temp.count_failure(
+    p_class text, p_token uuid default gen_random_uuid()
+)
 returns text
 language plpgsql
 as $function$

@@ -26,10 +26,7 @@ begin
         p_answer,
         format(
             'attempt %s of 3, %s, spent %s: the job is %s',
-            p_attempts,
-            p_next,
-            p_is_spent,
-            p_answer
+            p_attempts, p_next, p_is_spent, p_answer
         )
     );
     return next is(

@@ -7,7 +7,9 @@ returns void
 language sql
 as $function$
     select fail_rejected_job(
-        row(p_document_id, null, null, null, null, null, p_token, null, null)::ocr_result,
+        row(
+            p_document_id, null, null, null, null, null, p_token, null, null
+        )::ocr_result,
         'why'
     );
 $function$;

@@ -8,7 +8,8 @@ begin;
 create temporary table good as
 select
     'processing'::text as status, '00000000-0000-0000-0000-000000000001'::uuid as live,
-    null::uuid as result, 1 as claims, 'a.pdf'::text as filename, repeat('a', 64) as file_hash,
+    null::uuid as result, 1 as claims, 'a.pdf'::text as filename,
+    repeat('a', 64) as file_hash,
     '00000000-0000-0000-0000-000000000001'::uuid as token, 'a.pdf'::text as expected,
     repeat('a', 64) as source_hash, 'one two'::text as ocr_text,
     90::double precision as confidence, 2 as words, false as require_token,
@@ -18,9 +19,9 @@ returns text
 language sql
 as $function$
     select judge_ocr_result(
-        o.status, o.live, o.result, o.claims, o.filename, o.file_hash, o.token, o.expected,
-        o.source_hash, o.ocr_text, o.confidence, o.words, o.require_token, o.require_hash,
-        o.tolerance
+        o.status, o.live, o.result, o.claims, o.filename, o.file_hash, o.token,
+        o.expected, o.source_hash, o.ocr_text, o.confidence, o.words, o.require_token,
+        o.require_hash, o.tolerance
     )
     from good as g
     cross join lateral jsonb_populate_record(g, p_changes) as o;

@@ -12,8 +12,8 @@ select lives_ok(
     'documents that do not exist are passed over'
 );
 select lives_ok(
-    'select lock_ocr_documents((select array_agg(d.id) || array_agg(d.id) from '
-    'documents as d))',
+    'select lock_ocr_documents('
+    '(select array_agg(d.id) || array_agg(d.id) from documents as d))',
     'each may come twice'
 );
 -- rows that nobody has locked yet

@@ -25,14 +25,15 @@ select results_eq(
         :'document'
     ),
     $$
-        values ('stale_lease', 'another lease is live: the job was reset and claimed again')
+        values
+        ('stale_lease', 'another lease is live: the job was reset and claimed again')
     $$,
     'a refusal is its outcome'
 );
 select results_eq(
     format(
-        'select * from offer_ocr_element(''{"word_count": '
-        '"x"}'', pg_temp.result(%L, %L))',
+        'select * from '
+        'offer_ocr_element(''{"word_count": "x"}'', pg_temp.result(%L, %L))',
         :'document', :'token'
     ),
     $$
@@ -50,8 +51,8 @@ select is(
 alter table documents add constraint users_own check (ocr_text not like 'a b%');
 select results_eq(
     format(
-        'select o.outcome, left(o.detail, 6) from '
-        'pg_temp.offer(pg_temp.result(%L, %L)) as o',
+        'select o.outcome, left(o.detail, 6) '
+        'from pg_temp.offer(pg_temp.result(%L, %L)) as o',
         :'document', :'token'
     ),
     $$values ('rejected_by_database', '23514:')$$,

@@ -11,15 +11,24 @@ select pg_temp.claim(d.id) from documents as d \g /dev/null
 create temporary table offered as
 select
     right(d.filename, 1)::integer as n,
-    row(d.id, d.filename, 'text ' || d.filename, 90, 3, 10, d.ocr_lease_token, null, null)::ocr_result as result
+    row(
+        d.id, d.filename, 'text ' || d.filename, 90, 3, 10, d.ocr_lease_token, null,
+        null
+    )::ocr_result as result
 from documents as d;
 select results_eq(
     $$
         select o.ordinal, o.document_id, o.outcome, o.detail
-        from offer_ocr_results((select array_agg(f.result order by f.n desc) from offered as f)) as o
+        from offer_ocr_results(
+            (select array_agg(f.result order by f.n desc) from offered as f)
+        ) as o
     $$,
     $$
-        select row_number() over (order by f.n desc)::integer, (f.result).document_id, 'written', null::text
+        select
+            row_number() over (order by f.n desc)::integer,
+            (f.result).document_id,
+            'written',
+            null::text
         from offered as f
         order by f.n desc
     $$,
@@ -33,7 +42,9 @@ select is(
 select is(
     (
         select string_agg(o.outcome, ' ' order by o.ordinal)
-        from offer_ocr_results((select array_agg(f.result) || array_agg(f.result) from offered as f)) as o
+        from offer_ocr_results(
+            (select array_agg(f.result) || array_agg(f.result) from offered as f)
+        ) as o
     ),
     rtrim(repeat('already_written ', 6)),
     'the same document twice is offered one after the other (G11)'
@@ -50,7 +61,9 @@ select pg_temp.add_document('mine.pdf', repeat('b', 64)) as mine \gset
 select pg_temp.claim(:'mine') as token \gset
 update ocr_settings set foreign_text_policy = 'refuse';
 select is(
-    update_ocr_safe(:'mine', 'mine.pdf', 'm n o p q r s t u v w x', 90, 12, 10, :'token'),
+    update_ocr_safe(
+        :'mine', 'mine.pdf', 'm n o p q r s t u v w x', 90, 12, 10, :'token'
+    ),
     true,
     'another text of the same hash is no foreign text (G7)'
 );

@@ -4,7 +4,9 @@ select plan(10);
 
 select is(
     (
-        select format('%s, %s, %s', right(r.document_id::text, 1), r.ocr_text, r.word_count)
+        select format(
+            '%s, %s, %s', right(r.document_id::text, 1), r.ocr_text, r.word_count
+        )
         from read_ocr_result(
             '{"document_id": "00000000-0000-0000-0000-000000000001",'
             ' "ocr_text": "a", "word_count": 1}'
@@ -45,7 +47,8 @@ from (
         'and beside half a surrogate pair'
     ),
     (
-        '{"document_id": DOCUMENT, "lease_token": TOKEN, "ocr_text": "\ud83d\ude00\u0000"}',
+        '{"document_id": DOCUMENT, "lease_token": TOKEN, "ocr_text": '
+        '"\ud83d\ude00\u0000"}',
         '1, 2, ' || U&'\+01F600',
         'whole pairs stay'
     ),
@@ -74,7 +77,9 @@ select ok(
     (select r is null from read_ocr_result('{"document_id": "scan.pdf"}') as r),
     'where nothing can be read there is no result'
 );
-select ok((select r is null from read_ocr_result('5') as r), 'nor in what is no object');
+select ok(
+    (select r is null from read_ocr_result('5') as r), 'nor in what is no object'
+);
 
 select * from finish();
 rollback;

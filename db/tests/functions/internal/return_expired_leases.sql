@@ -11,7 +11,9 @@ from documents as d where d.id = q.document_id and d.filename in ('page 2', 'pag
 select is(return_expired_leases(), 2, 'expired leases are returned, and counted');
 select is(
     (
-        select string_agg(d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename)
+        select string_agg(
+            d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename
+        )
         from documents as d
     ),
     'page 1: pending / pending 1 of 3, page 2: failed / failed 3 of 3, '
@@ -21,7 +23,9 @@ select is(
 select is(return_expired_leases(), 0, 'nothing more has expired');
 update ocr_queue set lease_expires_at = now() - interval '1 second'
 where status = 'processing';
-select is(return_expired_leases(), 2, 'what has expired since is returned by the next look');
+select is(
+    return_expired_leases(), 2, 'what has expired since is returned by the next look'
+);
 select is(
     (select count(*) from ocr_job_history as h where h.outcome = 'expired'),
     4::bigint,

@@ -44,7 +44,10 @@ select results_eq(
     'closed, without a probe'
 );
 select throws_ok(
-    $$select set_circuit_state('broken', null)$$, '23514', null, 'there is no other state'
+    $$select set_circuit_state('broken', null)$$,
+    '23514',
+    null,
+    'there is no other state'
 );
 
 select * from finish();

@@ -10,7 +10,8 @@ select d.id, 1 from documents as d where d.filename = 'page 3';
 select start_ocr_jobs(array_agg(d.id), 6, now(), 4) from documents as d;
 select results_eq(
     $$
-        select d.filename, d.ocr_status, d.ocr_error, q.status, q.priority, q.max_attempts
+        select
+            d.filename, d.ocr_status, d.ocr_error, q.status, q.priority, q.max_attempts
         from documents as d
         inner join ocr_queue as q on q.document_id = d.id
         order by d.filename
@@ -30,11 +31,14 @@ select lives_ok(
 );
 delete from documents;
 insert into documents (filename) values ('later');
-select start_ocr_jobs(array_agg(d.id), 5, now() + interval '1 day', null) from documents as d;
+select start_ocr_jobs(array_agg(d.id), 5, now() + interval '1 day', null)
+from documents as d;
 select is(
     (select q.run_after from ocr_queue as q), now() + interval '1 day', 'a job for later'
 );
-select is((select q.max_attempts from ocr_queue as q), 3, 'attempts as in the settings');
+select is(
+    (select q.max_attempts from ocr_queue as q), 3, 'attempts as in the settings'
+);
 
 select * from finish();
 rollback;

@@ -3,11 +3,15 @@ begin;
 
 select plan(25);
 
-select is(acquire_lease_lock('report', 'a', '1 minute'), 1::bigint, 'a new lock: fence 1');
+select is(
+    acquire_lease_lock('report', 'a', '1 minute'), 1::bigint, 'a new lock: fence 1'
+);
 select results_eq(
     $$
-        select l.name, l.owner, l.fence, l.acquired_at >= now(),
-            l.expires_at - l.acquired_at between interval '59 seconds' and interval '61 seconds'
+        select
+            l.name, l.owner, l.fence, l.acquired_at >= now(),
+            l.expires_at - l.acquired_at
+                between interval '59 seconds' and interval '61 seconds'
         from ocr_lease_locks as l
     $$,
     $$values ('report', 'a', 1::bigint, true, true)$$,
@@ -21,7 +25,9 @@ select is(
 );
 select l.acquired_at as acquired_at from ocr_lease_locks as l \gset
 select is(
-    acquire_lease_lock('report', 'a', '1 hour'), 1::bigint, 'the holder extends it: same fence'
+    acquire_lease_lock('report', 'a', '1 hour'),
+    1::bigint,
+    'the holder extends it: same fence'
 );
 select is(
     (
@@ -32,18 +38,26 @@ select is(
     true,
     'until later, since the same time'
 );
-select is(acquire_lease_lock('other', 'b', '7 days'), 1::bigint, 'another name, another lock');
+select is(
+    acquire_lease_lock('other', 'b', '7 days'), 1::bigint, 'another name, another lock'
+);
 
 -- Expired: the next holder gets a higher fence.
-update ocr_lease_locks set expires_at = now() - interval '1 second' where name = 'report';
+update ocr_lease_locks set expires_at = now() - interval '1 second'
+where name = 'report';
 select is(
-    acquire_lease_lock('report', 'b', '1 minute'), 2::bigint, 'expired: the next fence is higher'
+    acquire_lease_lock('report', 'b', '1 minute'),
+    2::bigint,
+    'expired: the next fence is higher'
 );
 select is(acquire_lease_lock('report', 'a', '1 minute'), null, 'the old holder is out');
 select is(
-    release_lease_lock('report', 1), false, 'and does not give it back with the old fence'
+    release_lease_lock('report', 1),
+    false,
+    'and does not give it back with the old fence'
 );
-update ocr_lease_locks set expires_at = now() - interval '1 second' where name = 'report';
+update ocr_lease_locks set expires_at = now() - interval '1 second'
+where name = 'report';
 select is(
     acquire_lease_lock('report', 'b', '1 minute'),
     3::bigint,
@@ -51,7 +65,9 @@ select is(
 );
 select is(release_lease_lock('report', 3), true, 'given back');
 select is(
-    acquire_lease_lock('report', 'b', '1 millisecond'), 4::bigint, 'and taken: higher again'
+    acquire_lease_lock('report', 'b', '1 millisecond'),
+    4::bigint,
+    'and taken: higher again'
 );
 select throws_ok(
     format('select acquire_lease_lock(%s)', c.arguments), '22023', c.message,

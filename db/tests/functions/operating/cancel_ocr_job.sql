@@ -7,7 +7,9 @@ select plan(26);
 select pg_temp.add_document() as waiting \gset
 select enqueue_ocr_job(:'waiting', 7) as job \gset
 select is(cancel_ocr_job(:'waiting', 'not needed'), true, 'a waiting job is cancelled');
-select is(pg_temp.state(:'waiting'), 'failed / no job', 'it goes, the document is failed');
+select is(
+    pg_temp.state(:'waiting'), 'failed / no job', 'it goes, the document is failed'
+);
 select is(
     (select d.ocr_error from documents as d where d.id = :'waiting'),
     'cancelled: not needed',
@@ -23,7 +25,10 @@ select results_eq(
         :'waiting'
     ),
     format(
-        $$values ('cancelled', %L::uuid, 0, 7, 'cancelled: not needed', null::timestamptz)$$,
+        $$
+            values
+            ('cancelled', %L::uuid, 0, 7, 'cancelled: not needed', null::timestamptz)
+        $$,
         :'job'
     ),
     'the history says so (G10)'
@@ -37,7 +42,9 @@ select isnt(enqueue_ocr_job(:'waiting'), :'job'::uuid, 'it can be enqueued again
 select pg_temp.add_document() as running \gset
 select pg_temp.claim(:'running', 'w-late') as token \gset
 select is(cancel_ocr_job(:'running', 'wrong file'), true, 'a running job is cancelled');
-select is(pg_temp.state(:'running'), 'failed / no job', 'it goes, the document is failed');
+select is(
+    pg_temp.state(:'running'), 'failed / no job', 'it goes, the document is failed'
+);
 select results_eq(
     format(
         $$
@@ -60,7 +67,9 @@ select is(
     false,
     'the late write after cancel and reclaim is refused (G2)'
 );
-select is(fail_ocr_job(:'running', :'token', 'late'), 'stale_lease', 'the late failure too');
+select is(
+    fail_ocr_job(:'running', :'token', 'late'), 'stale_lease', 'the late failure too'
+);
 select is(pg_temp.snapshot(), :'before', 'and nothing changes');
 
 -- running without a job
@@ -88,7 +97,9 @@ insert into ocr_queue (document_id) values (:'completed');
 select is(
     cancel_ocr_job(:'completed', 'test'), true, 'a leftover job of a completed document'
 );
-select is(pg_temp.state(:'completed'), 'completed / no job', 'goes, the result stays (G4)');
+select is(
+    pg_temp.state(:'completed'), 'completed / no job', 'goes, the result stays (G4)'
+);
 
 select throws_ok(
     $$select cancel_ocr_job('00000000-0000-0000-0000-000000000000', 'test')$$,
@@ -97,7 +108,9 @@ select throws_ok(
     'a document that does not exist: OG001'
 );
 select throws_ok(
-    format('select cancel_ocr_job(%s)', replace(c.arguments, 'D', quote_literal(:'idle'))),
+    format(
+        'select cancel_ocr_job(%s)', replace(c.arguments, 'D', quote_literal(:'idle'))
+    ),
     '22023', c.message,
     format('cancel_ocr_job(%s) is refused (22023)', c.arguments)
 )

@@ -7,7 +7,8 @@ create temporary view partitions as
 select c.oid::regclass::text as name, pg_get_expr(c.relpartbound, c.oid) as bounds
 from pg_inherits as i
 inner join pg_class as c on c.oid = i.inhrelid
-where i.inhparent = 'ocr_job_history'::regclass and c.relname <> 'ocr_job_history_default';
+where i.inhparent = 'ocr_job_history'::regclass
+    and c.relname <> 'ocr_job_history_default';
 do $do$
 declare
     v_name text;
@@ -22,7 +23,9 @@ create function pg_temp.month_name(p_ahead integer)
 returns text
 language sql
 as $function$
-    select to_char(now() + make_interval(months => p_ahead), '"ocr_job_history_y"YYYY"m"MM');
+    select to_char(
+        now() + make_interval(months => p_ahead), '"ocr_job_history_y"YYYY"m"MM'
+    );
 $function$;
 
 -- given: attempts that finished last month, this month, next month and in a year
@@ -38,7 +41,8 @@ select is(
     5::bigint,
     'an insert never fails for want of a partition'
 );
-select jsonb_agg(to_jsonb(h) order by h.document_id) as before from ocr_job_history as h \gset
+select jsonb_agg(to_jsonb(h) order by h.document_id) as before
+from ocr_job_history as h \gset
 
 select is(create_ocr_history_partitions(2), 3, 'this month and two more are made');
 select results_eq(
@@ -88,7 +92,8 @@ select is_empty(
         where (
             select count(*) from pg_index as i where i.indrelid = p.name::regclass
         ) <> (
-            select count(*) from pg_index as i where i.indrelid = 'ocr_job_history'::regclass
+            select count(*) from pg_index as i
+            where i.indrelid = 'ocr_job_history'::regclass
         )
     $$,
     'each has the indexes of the history'
@@ -99,7 +104,8 @@ select is_empty(
         from partitions as p
         where not exists (
             select from pg_constraint as c
-            where c.conrelid = p.name::regclass and c.conname = 'check_ocr_job_history_outcome'
+            where c.conrelid = p.name::regclass
+                and c.conname = 'check_ocr_job_history_outcome'
         )
     $$,
     'and its constraint'
@@ -107,7 +113,9 @@ select is_empty(
 
 -- Months are those of UTC, wherever the session is.
 set local timezone = 'Pacific/Kiritimati';
-select is(create_ocr_history_partitions(), 0, 'another time zone makes no other months');
+select is(
+    create_ocr_history_partitions(), 0, 'another time zone makes no other months'
+);
 select is(create_ocr_history_partitions(4), 1, 'it makes the same');
 set local timezone = 'UTC';
 select is(

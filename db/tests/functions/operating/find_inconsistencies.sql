@@ -14,9 +14,11 @@ select is(
         select string_agg(f.kind, ', ' order by f.kind)
         from find_inconsistencies() as f
     ),
-    'changed_file, completed_without_result, duplicate_live_job, exhausted_pending_job, '
+    'changed_file, completed_without_result, duplicate_live_job, '
+    'exhausted_pending_job, '
     'invalid_status, job_of_completed_document, job_of_failed_document, '
-    'job_without_processing_document, lease_without_processing, missing_file, orphaned_job, '
+    'job_without_processing_document, lease_without_processing, missing_file, '
+    'orphaned_job, '
     'pending_without_job, processing_without_job, replaced_file_result, '
     'result_without_completion, shared_text, shared_text',
     'every kind of finding is listed'

@@ -4,7 +4,9 @@ begin;
 select plan(18);
 
 -- given: jobs by the age of start and heartbeat, and documents without a job
-create function pg_temp.put_back(p_filename text, p_started interval, p_heartbeat interval)
+create function pg_temp.put_back(
+    p_filename text, p_started interval, p_heartbeat interval
+)
 returns void
 language plpgsql
 as $function$
@@ -40,17 +42,21 @@ update ocr_queue as q
 set status = 'pending', lease_expires_at = null, started_at = null, worker_id = null
 from documents as d
 where d.id = q.document_id and d.filename = 'job is pending';
-select enqueue_ocr_job(pg_temp.add_document('waiting'), 5, now() - interval '9 days') as job \gset
+select enqueue_ocr_job(
+    pg_temp.add_document('waiting'), 5, now() - interval '9 days'
+) as job \gset
 select pg_temp.complete(pg_temp.add_document('completed')) as token \gset
 select pg_temp.kill(pg_temp.add_document('failed')) as token \gset
 update ocr_queue set started_at = now() - interval '9 hours' where status = 'failed';
-update documents set updated_at = now() - interval '9 days', created_at = now() - interval '9 days'
+update documents
+set updated_at = now() - interval '9 days', created_at = now() - interval '9 days'
 where filename in ('waiting', 'completed', 'failed', 'fresh', 'long but alive');
 
 select is(
     (select string_agg(s.filename, ', ') from find_stuck_ocr_jobs(30) as s),
     'no heartbeat, lost, 30 minutes, jobless, job is pending',
-    'stuck: no sign of life for the threshold, or processing without such a job; longest first'
+    'stuck: no sign of life for the threshold, or processing without such a job; '
+    'longest first'
 );
 select results_eq(
     $$
@@ -86,7 +92,8 @@ select is(
 );
 select is(
     (select string_agg(s.filename, ', ' order by s.filename) from find_stuck_ocr_jobs(1) as s),
-    '29 minutes, 30 minutes, fresh, job is pending, jobless, long but alive, lost, no heartbeat',
+    '29 minutes, 30 minutes, fresh, job is pending, jobless, '
+    'long but alive, lost, no heartbeat',
     'the shortest threshold'
 );
 select is(
@@ -137,14 +144,17 @@ delete from documents;
 select is_empty($$select * from find_stuck_ocr_jobs(30)$$, 'nothing is stuck');
 select is(
     (
-        select string_agg(p.parameter_name || ' ' || p.data_type, ', ' order by p.ordinal_position)
+        select string_agg(
+            p.parameter_name || ' ' || p.data_type, ', ' order by p.ordinal_position
+        )
         from information_schema.parameters as p
         where
             p.specific_schema = current_schema()
             and p.specific_name like 'find\_stuck\_ocr\_jobs\_%'
             and p.parameter_mode = 'OUT'
     ),
-    'document_id uuid, filename text, worker_id text, started_at timestamp with time zone, '
+    'document_id uuid, filename text, worker_id text, '
+    'started_at timestamp with time zone, '
     'minutes_stuck integer, last_heartbeat timestamp with time zone',
     'its columns'
 );

@@ -14,8 +14,12 @@ select is(
     1::bigint,
     'it is an advisory lock of this transaction'
 );
-select is(lock_resource('nightly report'), true, 'the same transaction may take it again');
-select is(lock_resource('other', '1 millisecond'), true, 'another name is another lock');
+select is(
+    lock_resource('nightly report'), true, 'the same transaction may take it again'
+);
+select is(
+    lock_resource('other', '1 millisecond'), true, 'another name is another lock'
+);
 select is(lock_resource('third', '1 day'), true, 'with the longest timeout');
 select is(current_setting('lock_timeout'), '0', 'lock_timeout is what it was');
 select is(lock_resource(repeat('long', 100000)), true, 'a very long name is a name');
@@ -27,7 +31,9 @@ select is(
         select count(*) from pg_locks as l
         where
             l.locktype = 'advisory'
-            and l.objid::bigint = (hashtextextended('ocr_guardrails.lock_resource.undone', 0) & 4294967295)
+            and l.objid::bigint = (
+                hashtextextended('ocr_guardrails.lock_resource.undone', 0) & 4294967295
+            )
             and l.pid = pg_backend_pid()
     ),
     0::bigint,

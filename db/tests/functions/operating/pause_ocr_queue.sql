@@ -26,7 +26,9 @@ select is(
     'are extended'
 );
 select is(
-    update_ocr_safe(:'in_hand', 'scan.pdf', 'a', 90, 1, 1, :'token'), true, 'and are finished'
+    update_ocr_safe(:'in_hand', 'scan.pdf', 'a', 90, 1, 1, :'token'),
+    true,
+    'and are finished'
 );
 select is(pause_ocr_queue('lunch'), false, 'a queue that is paused already: false');
 select is(

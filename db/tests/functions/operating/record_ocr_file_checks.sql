@@ -7,7 +7,9 @@ select pg_temp.add_document('there.pdf', repeat('a', 64)) as there \gset
 select pg_temp.add_document('gone.pdf', repeat('b', 64)) as gone \gset
 select is(
     record_ocr_file_checks(
-        array[:'there', :'gone']::uuid[], array[true, false], array[repeat('a', 64), null]
+        array[:'there', :'gone']::uuid[],
+        array[true, false],
+        array[repeat('a', 64), null]
     ),
     2,
     'what a look at two files found is recorded'
@@ -45,7 +47,9 @@ select results_eq(
 );
 select is(
     record_ocr_file_checks(
-        array[:'there', :'there']::uuid[], array[false, true], array[null, repeat('d', 64)]
+        array[:'there', :'there']::uuid[],
+        array[false, true],
+        array[null, repeat('d', 64)]
     ),
     1,
     'a document twice in one call is one'
@@ -65,11 +69,16 @@ select is(
 );
 select is(record_ocr_file_checks('{}', '{}', '{}'), 0, 'nothing to record');
 delete from documents;
-select is((select count(*) from ocr_file_checks), 0::bigint, 'it goes with its document');
+select is(
+    (select count(*) from ocr_file_checks), 0::bigint, 'it goes with its document'
+);
 
 select pg_temp.add_document() as document \gset
 select throws_ok(
-    format('select record_ocr_file_checks(%s)', replace(c.arguments, 'D', quote_literal(:'document'))),
+    format(
+        'select record_ocr_file_checks(%s)',
+        replace(c.arguments, 'D', quote_literal(:'document'))
+    ),
     '22023', c.message,
     format('record_ocr_file_checks(%s) is refused (22023)', c.arguments)
 )
@@ -88,10 +97,13 @@ from (
     ('array[D::uuid], array[true], array[repeat(''A'', 64)]', 'p_actual_hashes must be null or a SHA-256 in 64 lower-case hexadecimal digits for each of p_document_ids, not {' || repeat('A', 64) || '}'),
     ('array[D::uuid], array[true], array[''abc'']', 'p_actual_hashes must be null or a SHA-256 in 64 lower-case hexadecimal digits for each of p_document_ids, not {abc}')
 ) as c (arguments, message);
-select is((select count(*) from ocr_file_checks), 0::bigint, 'a bad argument records nothing');
+select is(
+    (select count(*) from ocr_file_checks), 0::bigint, 'a bad argument records nothing'
+);
 select lives_ok(
     format(
-        'select record_ocr_file_checks(array[%L::uuid], array[true], array[null::text])',
+        'select record_ocr_file_checks('
+        'array[%L::uuid], array[true], array[null::text])',
         :'document'
     ),
     'a file that was seen but not read'

@@ -4,7 +4,9 @@ begin;
 select plan(11);
 
 select pg_temp.add_document('pending') as document \gset
-select pg_temp.complete(pg_temp.add_document('completed'), 'one two three') as token \gset
+select pg_temp.complete(
+    pg_temp.add_document('completed'), 'one two three'
+) as token \gset
 select pg_temp.complete(pg_temp.add_document('completed too'), 'one') as token \gset
 select is(refresh_ocr_stats(), true, 'the statistics are refreshed');
 select results_eq(

@@ -4,7 +4,9 @@ begin;
 select plan(9);
 
 select acquire_lease_lock('report', 'a', '1 hour') as fence \gset
-select is(release_lease_lock('report', :fence + 1), false, 'a fence that is not the holder''s');
+select is(
+    release_lease_lock('report', :fence + 1), false, 'a fence that is not the holder''s'
+);
 select is(release_lease_lock('other', :fence), false, 'a lock that nobody ever took');
 select is(acquire_lease_lock('report', 'b', '1 hour'), null, 'neither frees the lock');
 select is(release_lease_lock('report', :fence), true, 'the holder gives it back');
@@ -16,7 +18,9 @@ select is(
 );
 update ocr_lease_locks set expires_at = now() - interval '1 second';
 select is(
-    release_lease_lock('report', :fence + 1), false, 'a lock that has expired is no longer held'
+    release_lease_lock('report', :fence + 1),
+    false,
+    'a lock that has expired is no longer held'
 );
 select throws_ok(
     $$select release_lease_lock(null, 1)$$, '22023',

@@ -5,7 +5,8 @@ begin;
 select plan(32);
 
 select is_empty(
-    $$select * from repair_database_consistency(false)$$, 'nothing to repair, nothing done'
+    $$select * from repair_database_consistency(false)$$,
+    'nothing to repair, nothing done'
 );
 select pg_temp.break_everything();
 
@@ -18,7 +19,8 @@ select is(
     'changed_file 0, completed_without_result 0, '
     'exhausted_pending_job 1, invalid_status 0, job_of_completed_document 1, '
     'job_of_failed_document 1, job_without_processing_document 1, '
-    'lease_without_processing 0, missing_file 0, orphaned_job 1, pending_without_job 1, '
+    'lease_without_processing 0, missing_file 0, '
+    'orphaned_job 1, pending_without_job 1, '
     'processing_without_job 1, replaced_file_result 0, result_without_completion 0, '
     'shared_text 0',
     'one row for each kind, with how many it would mend'
@@ -111,7 +113,8 @@ select is(
         from find_inconsistencies() as f
     ),
     'changed_file, completed_without_result, invalid_status, lease_without_processing, '
-    'missing_file, replaced_file_result, result_without_completion, shared_text, shared_text',
+    'missing_file, replaced_file_result, '
+    'result_without_completion, shared_text, shared_text',
     'what is left needs a person'
 );
 select is(
@@ -166,8 +169,12 @@ select is(
 
 -- and the younger one is not deleted while it runs
 select d.id as running from documents as d where d.filename = 'duplicate_live_job' \gset
-insert into ocr_queue (document_id, created_at, status, attempts, started_at, worker_id, lease_expires_at)
-values (:'running', now() + interval '1 minute', 'processing', 1, now(), 'w-one', now());
+insert into ocr_queue (
+    document_id, created_at, status, attempts, started_at, worker_id, lease_expires_at
+)
+values (
+    :'running', now() + interval '1 minute', 'processing', 1, now(), 'w-one', now()
+);
 select r.kind from repair_database_consistency(false) as r \g /dev/null
 select is(
     (

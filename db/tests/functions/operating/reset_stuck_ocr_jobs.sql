@@ -26,7 +26,9 @@ select pg_temp.put_back('alive', 1, 1) as alive_token \gset
 select pg_temp.put_back('jobless', 1, 31) as jobless_token \gset
 delete from ocr_queue as q using documents as d
 where d.id = q.document_id and d.filename = 'jobless';
-select enqueue_ocr_job(pg_temp.add_document('waiting'), 5, now() - interval '9 days') as job \gset
+select enqueue_ocr_job(
+    pg_temp.add_document('waiting'), 5, now() - interval '9 days'
+) as job \gset
 select pg_temp.complete(pg_temp.add_document('completed')) as token \gset
 select pg_temp.kill(pg_temp.add_document('failed')) as token \gset
 delete from ocr_job_history;
@@ -39,7 +41,9 @@ select is(
 );
 select is(
     (
-        select string_agg(d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename)
+        select string_agg(
+            d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename
+        )
         from documents as d
     ),
     'alive: processing / processing 1 of 3, '
@@ -49,7 +53,8 @@ select is(
     'stuck: pending / pending 1 of 3, '
     'used up: failed / failed 3 of 3, '
     'waiting: pending / pending 0 of 3',
-    'to pending, or to failed where attempts are used up, document and job together (G5, G9)'
+    'to pending, or to failed where attempts are used up, '
+    'document and job together (G5, G9)'
 );
 select results_eq(
     $$
@@ -102,8 +107,12 @@ select is(
     false,
     'the late write after reset and reclaim is refused (G2)'
 );
-select is(fail_ocr_job(:'stuck', :'stuck_token', 'late'), 'stale_lease', 'the late failure');
-select is(report_ocr_progress(:'stuck', :'stuck_token', 1, 2), false, 'the late progress');
+select is(
+    fail_ocr_job(:'stuck', :'stuck_token', 'late'), 'stale_lease', 'the late failure'
+);
+select is(
+    report_ocr_progress(:'stuck', :'stuck_token', 1, 2), false, 'the late progress'
+);
 select is(release_ocr_job(:'stuck', :'stuck_token'), false, 'the late release');
 select is_empty(
     format(
@@ -130,7 +139,8 @@ select is(
     'a fresh heartbeat with a start hours ago is not stuck'
 );
 select is(reset_stuck_ocr_jobs(), 0, 'the threshold is 30 minutes by default');
-update ocr_queue set heartbeat_at = now() - interval '16 minutes' where status = 'processing';
+update ocr_queue set heartbeat_at = now() - interval '16 minutes'
+where status = 'processing';
 select is(
     reset_stuck_ocr_jobs(15) > 0, true, 'after 16 minutes 15 are over'
 );
@@ -141,7 +151,9 @@ update ocr_queue as q
 set status = 'pending', lease_expires_at = null, started_at = null, worker_id = null
 from documents as d
 where d.id = q.document_id and d.filename = 'torn';
-select is(reset_stuck_ocr_jobs(30), 1, 'a processing document whose job is pending is reset');
+select is(
+    reset_stuck_ocr_jobs(30), 1, 'a processing document whose job is pending is reset'
+);
 select is(
     (select pg_temp.state(d.id) from documents as d where d.filename = 'torn'),
     'pending / pending 2 of 3',

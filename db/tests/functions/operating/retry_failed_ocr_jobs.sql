@@ -5,7 +5,10 @@ select plan(26);
 
 -- given: five dead jobs, the second one dead for longest, and other states
 insert into documents (filename) select 'dead ' || n from generate_series(1, 5) as n;
-select pg_temp.kill(d.id, case when d.filename in ('dead 1', 'dead 2') then 'disk full' else 'no image' end)
+select pg_temp.kill(
+    d.id,
+    case when d.filename in ('dead 1', 'dead 2') then 'disk full' else 'no image' end
+)
 from documents as d \g /dev/null
 update ocr_queue as q
 set
@@ -37,15 +40,17 @@ select is(
 select results_eq(
     $$
         select distinct
-            q.status, q.attempts, q.max_attempts, q.priority, q.started_at, q.completed_at,
-            q.worker_id, q.run_after <= clock_timestamp(), q.run_after >= now()
+            q.status, q.attempts, q.max_attempts, q.priority, q.started_at,
+            q.completed_at, q.worker_id, q.run_after <= clock_timestamp(),
+            q.run_after >= now()
         from ocr_queue as q
         inner join documents as d on d.id = q.document_id
         where d.filename in ('dead 2', 'dead 4')
     $$,
     $$
         values (
-            'pending', 0, 7, 8, null::timestamptz, null::timestamptz, null::text, true, true
+            'pending', 0, 7, 8, null::timestamptz, null::timestamptz, null::text,
+            true, true
         )
     $$,
     'with all their attempts and their priority, due now'
@@ -71,7 +76,9 @@ select is(retry_failed_ocr_jobs(), 2, 'without a pattern all that are left');
 select is(retry_failed_ocr_jobs(), 0, 'then there is none');
 select is(
     (
-        select string_agg(d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename)
+        select string_agg(
+            d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename
+        )
         from documents as d
         where d.filename not like 'dead%'
     ),
@@ -93,7 +100,9 @@ insert into ocr_queue (document_id, status, attempts, completed_at)
 values (:'completed', 'failed', 3, now());
 select pg_temp.snapshot() as before \gset
 select is(
-    retry_failed_ocr_jobs(), 0, 'the dead job of a completed document is not retried (G4)'
+    retry_failed_ocr_jobs(),
+    0,
+    'the dead job of a completed document is not retried (G4)'
 );
 select is(pg_temp.snapshot(), :'before', 'and nothing changes');
 delete from documents;
@@ -118,7 +127,8 @@ select pg_temp.kill(:'twice') as token \gset
 insert into ocr_queue (document_id, status, attempts, completed_at, error_message)
 values (:'twice', 'failed', 3, now(), 'no image');
 select lives_ok(
-    $$select retry_failed_ocr_jobs()$$, 'a document with two dead jobs gets one live one (G5)'
+    $$select retry_failed_ocr_jobs()$$,
+    'a document with two dead jobs gets one live one (G5)'
 );
 select is(
     (

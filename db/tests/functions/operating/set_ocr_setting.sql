@@ -83,7 +83,10 @@ select throws_like(
     format(
         'p_value for %s must be %s, not %s',
         b.name,
-        case when b.expected = 'range' then 'accepted by CHECK (%' else 'a value of type ' || b.expected end,
+        case
+            when b.expected = 'range' then 'accepted by CHECK (%'
+            else 'a value of type ' || b.expected
+        end,
         coalesce(b.value, 'null')
     ),
     format('%s cannot be %s', b.name, coalesce(b.value, 'null'))
@@ -94,7 +97,10 @@ select throws_ok(
     $$select set_ocr_setting('default_lease', '0')$$, '22023', null, 'by 22023'
 );
 select throws_ok(
-    $$select set_ocr_setting('default_lease', 'soon')$$, '22023', null, 'of a wrong type too'
+    $$select set_ocr_setting('default_lease', 'soon')$$,
+    '22023',
+    null,
+    'of a wrong type too'
 );
 select throws_ok(
     format('select set_ocr_setting(%L, %L)', c.name, 'true'),

@@ -44,7 +44,8 @@ select is(
     $${
         "orphaned_queue_items": 1, "documents_without_files": 1,
         "inconsistent_ocr_states": 11,
-        "invalid_status": 1, "completed_without_result": 1, "result_without_completion": 1,
+        "invalid_status": 1, "completed_without_result": 1,
+        "result_without_completion": 1,
         "processing_without_job": 1, "pending_without_job": 1,
         "lease_without_processing": 1, "replaced_file_result": 1,
         "job_of_completed_document": 1, "job_of_failed_document": 1,
@@ -85,7 +86,9 @@ select is(
 
 -- A document with two findings counts once.
 select v.data_integrity_score as score from validate_database_consistency() as v \gset
-select record_ocr_file_checks(array_agg(d.id), array_agg(false), array_agg(null::text)) as checked
+select record_ocr_file_checks(
+    array_agg(d.id), array_agg(false), array_agg(null::text)
+) as checked
 from documents as d
 where d.filename in ('invalid_status', 'changed_file') \gset
 select is(
@@ -99,7 +102,8 @@ delete from documents;
 delete from ocr_queue;
 create unique index idx_ocr_queue_unique_pending_document
 on ocr_queue (document_id) where status in ('pending', 'processing');
-insert into documents (filename) select 'page ' || n from generate_series(1, 20000) as n;
+insert into documents (filename)
+select 'page ' || n from generate_series(1, 20000) as n;
 update documents set updated_at = now() - interval '2 hours' where filename = 'page 7';
 select is(
     (select v.data_integrity_score from validate_database_consistency() as v),
@@ -127,7 +131,10 @@ select is(
 delete from ocr_queue;
 delete from documents;
 select throws_ok(
-    $$update ocr_settings set id = false$$, '23514', null, 'settings stay one row meanwhile'
+    $$update ocr_settings set id = false$$,
+    '23514',
+    null,
+    'settings stay one row meanwhile'
 );
 
 select * from finish();

@@ -15,12 +15,17 @@ select results_eq(
         from ocr_queue as q
     $$,
     format(
-        $$values (%L::uuid, 'pending', 5, 0, 3, now(), now(), 4711::bigint, null::text)$$,
+        $$
+            values
+            (%L::uuid, 'pending', 5, 0, 3, now(), now(), 4711::bigint, null::text)
+        $$,
         :'job'
     ),
     'a pending document gets a job: priority 5, due now, attempts as in the settings'
 );
-select is(pg_temp.state(:'document'), 'pending / pending 0 of 3', 'the document is pending');
+select is(
+    pg_temp.state(:'document'), 'pending / pending 0 of 3', 'the document is pending'
+);
 
 -- Idempotent.
 select is(
@@ -29,7 +34,10 @@ select is(
     'enqueueing it again gives the same job (G5)'
 );
 select results_eq(
-    $$select q.priority, q.run_after, q.max_attempts, count(*) over () from ocr_queue as q$$,
+    $$
+        select q.priority, q.run_after, q.max_attempts, count(*) over ()
+        from ocr_queue as q
+    $$,
     $$values (5, now(), 3, 1::bigint)$$,
     'unchanged'
 );
@@ -39,7 +47,9 @@ select is(
     enqueue_ocr_job(:'document'), :'job'::uuid, 'also while the job is processing'
 );
 select is(pg_temp.snapshot(), :'before', 'whose lease is not touched');
-select update_ocr_safe(:'document', 'scan.pdf', 'a', 90, 1, 1, :'token') as written \gset
+select update_ocr_safe(
+    :'document', 'scan.pdf', 'a', 90, 1, 1, :'token'
+) as written \gset
 
 -- OG006, OG001
 select pg_temp.snapshot() as before \gset
@@ -63,7 +73,8 @@ select enqueue_ocr_job(
 ) as job \gset
 select results_eq(
     format(
-        'select q.priority, q.run_after, q.max_attempts from ocr_queue as q where q.id = %L',
+        'select q.priority, q.run_after, q.max_attempts '
+        'from ocr_queue as q where q.id = %L',
         :'job'
     ),
     $$values (10, now() + interval '1 hour', 100)$$,
@@ -71,7 +82,9 @@ select results_eq(
 );
 select enqueue_ocr_job(pg_temp.add_document(), 0, now(), 1) as job \gset
 select results_eq(
-    format('select q.priority, q.max_attempts from ocr_queue as q where q.id = %L', :'job'),
+    format(
+        'select q.priority, q.max_attempts from ocr_queue as q where q.id = %L', :'job'
+    ),
     $$values (0, 1)$$,
     'the lowest priority, a single attempt'
 );
@@ -119,8 +132,8 @@ select is(
     'its old lease is fenced off (G2)'
 );
 
--- NOTIFY: whoever enqueues what is due wakes the workers. What is sent is seen only after
--- COMMIT; that it is sent can be read off the function.
+-- NOTIFY: whoever enqueues what is due wakes the workers. What is sent is seen only
+-- after COMMIT; that it is sent can be read off the function.
 select ok(
     (
         select p.prosrc like '%notify_ocr_workers%'
@@ -134,7 +147,9 @@ select ok(
 select pg_temp.add_document() as args \gset
 select pg_temp.snapshot() as before \gset
 select throws_ok(
-    format('select enqueue_ocr_job(%s)', replace(c.arguments, 'D', quote_literal(:'args'))),
+    format(
+        'select enqueue_ocr_job(%s)', replace(c.arguments, 'D', quote_literal(:'args'))
+    ),
     '22023', c.message,
     format('enqueue_ocr_job(%s) is refused (22023)', c.arguments)
 )

@@ -7,7 +7,8 @@ select plan(16);
 insert into documents (filename, created_at)
 select 'page ' || n, now() - n * interval '1 hour'
 from generate_series(1, 6) as n;
-select enqueue_ocr_job(d.id) from documents as d where d.filename = 'page 4' \g /dev/null
+select enqueue_ocr_job(d.id) from documents as d
+where d.filename = 'page 4' \g /dev/null
 select pg_temp.claim(pg_temp.add_document('processing')) as token \gset
 select pg_temp.complete(pg_temp.add_document('completed')) as token \gset
 select pg_temp.kill(pg_temp.add_document('failed')) as token \gset
@@ -36,7 +37,9 @@ select results_eq(
 );
 select is(
     (
-        select string_agg(d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename)
+        select string_agg(
+            d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename
+        )
         from documents as d
         where d.filename not like 'page%'
     ),
@@ -68,7 +71,9 @@ from (
     ('2147483647', 'p_limit must be between 1 and 1000000, not 2147483647')
 ) as c (arguments, message);
 select is(pg_temp.snapshot(), :'before', 'a bad argument changes nothing');
-select lives_ok($$select enqueue_pending_documents(1000000)$$, 'the highest limit there is');
+select lives_ok(
+    $$select enqueue_pending_documents(1000000)$$, 'the highest limit there is'
+);
 
 select * from finish();
 rollback;

@@ -35,8 +35,8 @@ select results_eq(
 select results_eq(
     $$
         select
-            d.filename, d.file_path, d.file_hash, d.file_size, d.mime_type, d.ocr_status,
-            q.status, q.priority, q.run_after, q.file_size
+            d.filename, d.file_path, d.file_hash, d.file_size, d.mime_type,
+            d.ocr_status, q.status, q.priority, q.run_after, q.file_size
         from documents as d
         inner join ocr_queue as q on q.document_id = d.id
         order by d.filename
@@ -52,14 +52,16 @@ select results_eq(
             'pending', 8, now(), 20
         ),
         (
-            'empty.pdf', null, repeat('e', 64), 0, null, 'pending', 'pending', 8, now(), 0
+            'empty.pdf', null, repeat('e', 64), 0, null, 'pending', 'pending', 8,
+            now(), 0
         )
     $$,
     'each has its document, and a job with the given priority'
 );
 
 -- Again.
-select pg_temp.complete(d.id) from documents as d where d.filename = 'b.pdf' \g /dev/null
+select pg_temp.complete(d.id) from documents as d
+where d.filename = 'b.pdf' \g /dev/null
 select pg_temp.kill(d.id) from documents as d where d.filename = 'a.pdf' \g /dev/null
 select pg_temp.snapshot() as before \gset
 select results_eq(
@@ -72,7 +74,10 @@ select results_eq(
                     order by f.n
                 )
                 from (
-                    values (1, repeat('e', 64)), (2, repeat('a', 64)), (3, repeat('b', 64))
+                    values
+                    (1, repeat('e', 64)),
+                    (2, repeat('a', 64)),
+                    (3, repeat('b', 64))
                 ) as f (n, hash)
             )
         ) as i
@@ -80,7 +85,8 @@ select results_eq(
         order by i.ordinal
     $$,
     $$values (1, 'empty.pdf', false), (2, 'a.pdf', false), (3, 'b.pdf', false)$$,
-    'a file whose hash is already there is skipped, under whatever name, in whatever state'
+    'a file whose hash is already there is skipped, under '
+    'whatever name, in whatever state'
 );
 select is(pg_temp.snapshot(), :'before', 'and nothing changes');
 truncate answer;
@@ -101,7 +107,8 @@ select results_eq(
         order by a.ordinal
     $$,
     $$values (1, 'a.pdf', false, 10), (2, 'b.pdf', true, 5)$$,
-    'known and new files may come mixed; the same name with another hash is another file'
+    'known and new files may come mixed; the same name with '
+    'another hash is another file'
 );
 
 select is(
@@ -188,7 +195,8 @@ set file = replace(replace(file, 'HASH', repeat('f', 64)), 'UPPER', repeat('F', 
 select throws_ok(
     format(
         'select * from ingest_ocr_documents(%L)',
-        '[{"filename": "good.pdf", "file_hash": "' || repeat('9', 64) || '"}, ' || m.file || ']'
+        '[{"filename": "good.pdf", "file_hash": "' || repeat('9', 64) || '"}, '
+        || m.file || ']'
     ),
     '22023',
     'p_files[2] must be an object with filename, file_hash (SHA-256 in 64 lower-case '
@@ -220,7 +228,11 @@ from (
     ('''[]'', 11', 'p_priority must be between 0 and 10, not 11'),
     ('(select json_agg(1) from generate_series(1, 10001))', 'p_files must be at most 10000 files, not 10001 files')
 ) as c (arguments, message);
-select is(pg_temp.snapshot(), :'before', 'a malformed file adds nothing, the good ones neither');
+select is(
+    pg_temp.snapshot(),
+    :'before',
+    'a malformed file adds nothing, the good ones neither'
+);
 
 -- Large folders.
 select is(

@@ -29,8 +29,8 @@ select results_eq(
     $$,
     $$
         values (
-            null::text, null::real, null::integer, null::integer, null::text, null::text,
-            null::bigint, null::timestamptz, null::uuid, null::text
+            null::text, null::real, null::integer, null::integer, null::text,
+            null::text, null::bigint, null::timestamptz, null::uuid, null::text
         )
     $$,
     'without a result'
@@ -39,8 +39,8 @@ select results_eq(
     $$
         select
             r.document_id, r.ocr_text, r.ocr_confidence, r.ocr_word_count,
-            r.ocr_processing_time_ms, r.ocr_engine, r.ocr_source_hash, r.ocr_completed_at,
-            r.ocr_result_token, r.reason, r.set_aside_at >= now(),
+            r.ocr_processing_time_ms, r.ocr_engine, r.ocr_source_hash,
+            r.ocr_completed_at, r.ocr_result_token, r.reason, r.set_aside_at >= now(),
             r.set_aside_by = session_user
         from ocr_previous_results as r
     $$,
@@ -66,7 +66,11 @@ select is(pg_temp.snapshot(), :'before', 'and changes nothing');
 
 -- Twice in a row: there is nothing to set aside the second time.
 select requeue_document(:'document', 'again', 3) as second_job \gset
-select isnt(:'second_job'::uuid, :'job'::uuid, 'requeued again before it is processed: another job');
+select isnt(
+    :'second_job'::uuid,
+    :'job'::uuid,
+    'requeued again before it is processed: another job'
+);
 select results_eq(
     $$
         select q.id, q.priority, (select count(*) from ocr_previous_results)
@@ -115,7 +119,9 @@ select is(
     'the late write is refused (G2)'
 );
 select is(
-    fail_ocr_job(:'processing', :'late_token', 'late'), 'stale_lease', 'the late failure'
+    fail_ocr_job(:'processing', :'late_token', 'late'),
+    'stale_lease',
+    'the late failure'
 );
 select is(release_ocr_job(:'processing', :'late_token'), false, 'the late release');
 select is(
@@ -137,7 +143,9 @@ select pg_temp.claim(:'jobless') as token \gset
 delete from ocr_queue;
 select requeue_document(:'jobless', 'lost') as job \gset
 select is(
-    pg_temp.state(:'jobless'), 'pending / pending 0 of 3', 'processing without a job: one job'
+    pg_temp.state(:'jobless'),
+    'pending / pending 0 of 3',
+    'processing without a job: one job'
 );
 select is(
     pg_temp.history(:'jobless'), 'cancelled', 'and the attempt is in the history (G10)'
@@ -159,7 +167,9 @@ select results_eq(
 delete from ocr_queue;
 select requeue_document(:'pending', 'no job') as job \gset
 select is(
-    pg_temp.state(:'pending'), 'pending / pending 0 of 3', 'pending without a job: one job'
+    pg_temp.state(:'pending'),
+    'pending / pending 0 of 3',
+    'pending without a job: one job'
 );
 delete from documents;
 select pg_temp.add_document() as failed \gset
@@ -173,7 +183,9 @@ select is(
 select is(
     (select d.ocr_error from documents as d), null, 'and its error is cleared'
 );
-select is((select count(*) from ocr_previous_results), 0::bigint, 'nothing is set aside');
+select is(
+    (select count(*) from ocr_previous_results), 0::bigint, 'nothing is set aside'
+);
 delete from documents;
 
 -- A result that was written under no lease.
@@ -212,7 +224,9 @@ select throws_ok(
     'a document that does not exist: OG001'
 );
 select throws_ok(
-    format('select requeue_document(%s)', replace(c.arguments, 'D', quote_literal(:'args'))),
+    format(
+        'select requeue_document(%s)', replace(c.arguments, 'D', quote_literal(:'args'))
+    ),
     '22023', c.message,
     format('requeue_document(%s) is refused (22023)', c.arguments)
 )

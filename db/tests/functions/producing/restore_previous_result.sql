@@ -12,14 +12,18 @@ select update_ocr_safe(
 select to_jsonb(d) - 'updated_at' as before from documents as d \gset
 select requeue_document(:'document', 'test') as job \gset
 select is(
-    restore_previous_result(:'document'), true, 'the result that was set aside comes back'
+    restore_previous_result(:'document'),
+    true,
+    'the result that was set aside comes back'
 );
 select is(
     (select to_jsonb(d) - 'updated_at' from documents as d),
     :'before'::jsonb,
     'all of it, as it was'
 );
-select is(pg_temp.state(:'document'), 'completed / no job', 'the job that waited is dropped');
+select is(
+    pg_temp.state(:'document'), 'completed / no job', 'the job that waited is dropped'
+);
 select is(
     (select count(*) from ocr_previous_results), 0::bigint, 'nothing is set aside any more'
 );
@@ -42,7 +46,9 @@ select is(
 select requeue_document(:'document', 'test') as job \gset
 select pg_temp.claim(:'document', 'w-new') as new_token \gset
 select is(
-    restore_previous_result(:'document'), true, 'a processing document gets its result back'
+    restore_previous_result(:'document'),
+    true,
+    'a processing document gets its result back'
 );
 select is(
     (select to_jsonb(d) - 'updated_at' - 'ocr_claims' from documents as d),
@@ -61,7 +67,9 @@ select is(
     'its late result is refused (G2, G4)'
 );
 select is(
-    fail_ocr_job(:'document', :'new_token', 'late'), 'stale_lease', 'its late failure too'
+    fail_ocr_job(:'document', :'new_token', 'late'),
+    'stale_lease',
+    'its late failure too'
 );
 select is(pg_temp.snapshot(), :'before_late', 'and the result stands');
 
@@ -90,7 +98,9 @@ select is(
     'requeued twice: two results are set aside'
 );
 select restore_previous_result(:'document') as restored \gset
-select is((select d.ocr_text from documents as d), 'second text', 'the newest comes back');
+select is(
+    (select d.ocr_text from documents as d), 'second text', 'the newest comes back'
+);
 select is(
     (select string_agg(r.ocr_text, ', ' order by r.id) from ocr_previous_results as r),
     'first text',
@@ -129,7 +139,8 @@ select is(
 );
 select is(pg_temp.state(:'document'), 'completed / no job', 'no job is left over');
 
--- The text hash is there again, so that the text is found when it comes on another file.
+-- The text hash is there again, so that the text is found when it comes on another
+-- file.
 select is(
     (
         select d.ocr_text_hash = hash_ocr_text(d.ocr_text)

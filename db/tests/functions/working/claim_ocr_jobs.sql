@@ -25,12 +25,14 @@ select results_eq(
         $$
             values (
                 %L::uuid, '00000000-0000-0000-0000-000000000001'::uuid, 'scan.pdf',
-                '/in/scan.pdf', repeat('a', 64), 4711::bigint, 'application/pdf', 7, 1, 4
+                '/in/scan.pdf', repeat('a', 64), 4711::bigint, 'application/pdf',
+                7, 1, 4
             )
         $$,
         :'job'
     ),
-    'a claim names job, document and file, the priority, the attempt and how many there are'
+    'a claim names job, document and file, the priority, the '
+    'attempt and how many there are'
 );
 select results_eq(
     $$
@@ -50,7 +52,8 @@ select results_eq(
     $$,
     $$
         select
-            'processing', 1, 'w-one', c.lease_expires_at, true, true, interval '2 minutes'
+            'processing', 1, 'w-one', c.lease_expires_at, true, true,
+            interval '2 minutes'
         from claimed as c
     $$,
     'the job is processing, by that worker, and the lease lasts p_lease'
@@ -183,7 +186,9 @@ select pg_temp.claim(:'document') as token \gset
 update ocr_queue set lease_expires_at = now() - interval '1 second';
 select setval('ocr_expiry_sweep_clock', 1);
 select pause_ocr_queue('night') as paused \gset
-select is_empty($$select * from claim_ocr_jobs('w-two')$$, 'paused: nothing is claimed');
+select is_empty(
+    $$select * from claim_ocr_jobs('w-two')$$, 'paused: nothing is claimed'
+);
 select is(
     pg_temp.state(:'document'),
     'pending / pending 1 of 3',
@@ -232,37 +237,48 @@ delete from documents;
 -- Expired leases.
 
 insert into documents (filename) values ('left'), ('used up'), ('alive'), ('nobody''s');
-select pg_temp.claim(d.id, 'w-dead') from documents as d order by d.filename \g /dev/null
+select pg_temp.claim(d.id, 'w-dead') from documents as d
+order by d.filename \g /dev/null
 update ocr_queue as q set attempts = 3
 from documents as d
 where d.id = q.document_id and d.filename = 'used up';
 update ocr_queue as q set lease_expires_at = now() - interval '1 second'
 from documents as d
 where d.id = q.document_id and d.filename in ('left', 'used up', 'nobody''s');
-select setval('ocr_expiry_sweep_clock', (extract(epoch from now() + interval '1 minute') * 1000)::bigint);
+select setval(
+    'ocr_expiry_sweep_clock',
+    (extract(epoch from now() + interval '1 minute') * 1000)::bigint
+);
 select is_empty(
     $$select * from claim_ocr_jobs('w-new')$$,
     'claims look for expired leases now and then only'
 );
-select setval('ocr_expiry_sweep_clock', (extract(epoch from now() - interval '1 second') * 1000)::bigint);
+select setval(
+    'ocr_expiry_sweep_clock',
+    (extract(epoch from now() - interval '1 second') * 1000)::bigint
+);
 update ocr_queue as q set run_after = '1990-01-01'
 from documents as d
 where d.id = q.document_id and d.filename = 'left';
 select is(
     (select string_agg(c.filename || ' ' || c.attempt, ', ') from claim_ocr_jobs('w-new') as c),
     'left 2',
-    'an expired lease with attempts left is pending again, and claimed by the same call (G9)'
+    'an expired lease with attempts left is pending again, and '
+    'claimed by the same call (G9)'
 );
 select is(
     (
-        select string_agg(d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename)
+        select string_agg(
+            d.filename || ': ' || pg_temp.state(d.id), ', ' order by d.filename
+        )
         from documents as d
     ),
     'alive: processing / processing 1 of 3, '
     'left: processing / processing 2 of 3, '
     'nobody''s: pending / pending 1 of 3, '
     'used up: failed / failed 3 of 3',
-    'with attempts used up document and job are failed, and who is alive is left alone (G9)'
+    'with attempts used up document and job are failed, and '
+    'who is alive is left alone (G9)'
 );
 select is(
     (
@@ -349,8 +365,8 @@ select is(
 );
 delete from documents;
 
--- A job that has been due for ever: its wait is no number. It may be refused by plain SQL
--- already, but it must not be claimed and then be impossible to end.
+-- A job that has been due for ever: its wait is no number. It may be refused by plain
+-- SQL already, but it must not be claimed and then be impossible to end.
 
 insert into documents (filename) values ('always.pdf') returning id as always \gset
 create function pg_temp.process_ever_due(p_document_id uuid)
@@ -361,7 +377,8 @@ declare
     v_token uuid;
 begin
     begin
-        insert into ocr_queue (document_id, run_after) values (p_document_id, '-infinity');
+        insert into ocr_queue (document_id, run_after)
+        values (p_document_id, '-infinity');
     exception
         when check_violation then
             return 'refused';
@@ -375,7 +392,8 @@ end;
 $function$;
 select lives_ok(
     format($$select pg_temp.process_ever_due(%L)$$, :'always'),
-    'a job due since -infinity is refused, or can expire and be written like any other (G9)'
+    'a job due since -infinity is refused, or can expire and '
+    'be written like any other (G9)'
 );
 delete from documents;
 
@@ -393,7 +411,8 @@ begin
         perform fail_ocr_job(
             v_document_id, pg_temp.claim(v_document_id), 'disk full', 'infrastructure'
         );
-        update ocr_queue as q set run_after = '2999-01-01' where q.document_id = v_document_id;
+        update ocr_queue as q set run_after = '2999-01-01'
+        where q.document_id = v_document_id;
     end loop;
 end;
 $function$;
@@ -447,7 +466,8 @@ select results_eq(
     'the state names the probe'
 );
 select is_empty(
-    $$select * from claim_ocr_jobs('w-two', 10)$$, 'while it is on its way, nobody else is'
+    $$select * from claim_ocr_jobs('w-two', 10)$$,
+    'while it is on its way, nobody else is'
 );
 select throws_ok(
     $$select * from claim_ocr_jobs('w-two', 10, null, true)$$,
@@ -455,9 +475,13 @@ select throws_ok(
     'the circuit is half_open after infrastructure errors, the last one: disk full',
     'and is told so'
 );
-select fail_ocr_job(p.document_id, p.lease_token, 'disk still full', 'infrastructure') as failed
+select fail_ocr_job(
+    p.document_id, p.lease_token, 'disk still full', 'infrastructure'
+) as failed
 from probe as p \gset
-select is(pg_temp.circuit(), 'open', 'a probe that meets the same trouble opens it again');
+select is(
+    pg_temp.circuit(), 'open', 'a probe that meets the same trouble opens it again'
+);
 select is(
     (
         select t.circuit_last_error || ' ' || (t.circuit_open_until > now())
@@ -467,12 +491,15 @@ select is(
     'with the new error, for another cool-down'
 );
 update ocr_queue_state set circuit_open_until = now() - interval '1 second';
-update ocr_queue set run_after = now() where run_after < '2999-01-01' and status = 'pending';
+update ocr_queue set run_after = now()
+where run_after < '2999-01-01' and status = 'pending';
 truncate probe;
 insert into probe select * from claim_ocr_jobs('w-one', 10);
 select is(
     (
-        select update_ocr_safe(p.document_id, p.filename, 'fine', 90, 1, 10, p.lease_token)
+        select update_ocr_safe(
+            p.document_id, p.filename, 'fine', 90, 1, 10, p.lease_token
+        )
         from probe as p
     ),
     true,
@@ -488,7 +515,9 @@ select is(pg_temp.circuit(), 'closed', 'and the circuit is closed');
 -- errors from before it closed are dealt with
 select pg_temp.fail_at_infrastructure(2);
 select is(
-    pg_temp.circuit(), 'closed', 'errors from before the circuit closed do not count again'
+    pg_temp.circuit(),
+    'closed',
+    'errors from before the circuit closed do not count again'
 );
 select pg_temp.fail_at_infrastructure(1);
 select is(pg_temp.circuit(), 'open', 'new ones do');
@@ -517,7 +546,10 @@ $function$;
 select pg_temp.start_probe();
 update ocr_queue set lease_expires_at = now() - interval '1 second'
 where status = 'processing';
-select setval('ocr_expiry_sweep_clock', (extract(epoch from now() + interval '1 hour') * 1000)::bigint);
+select setval(
+    'ocr_expiry_sweep_clock',
+    (extract(epoch from now() + interval '1 hour') * 1000)::bigint
+);
 select is(
     (select count(*) from claim_ocr_jobs('w-two', 10)),
     1::bigint,
@@ -557,7 +589,9 @@ select pg_temp.start_probe();
 select fail_ocr_job(p.document_id, gen_random_uuid(), 'disk full', 'infrastructure')
 from probe as p \g /dev/null
 select is(
-    pg_temp.circuit(), 'half_open', 'a stranger''s failure does not decide for the probe'
+    pg_temp.circuit(),
+    'half_open',
+    'a stranger''s failure does not decide for the probe'
 );
 
 -- an open circuit and an empty queue

@@ -82,7 +82,8 @@ select is(
 );
 
 -- Fencing: page 1 is another worker's by now, page 2 is completed, page 3 deleted.
-select pg_temp.take_over(h.id) as new_token from hand as h where h.filename = 'page 1' \gset
+select pg_temp.take_over(h.id) as new_token from hand as h
+where h.filename = 'page 1' \gset
 select update_ocr_safe(h.id, h.filename, 'a', 90, 1, 1, h.token) as written
 from hand as h
 where h.filename = 'page 2' \gset
@@ -106,7 +107,11 @@ select is(
     null,
     'leases that were taken over, written or deleted are missing from the answer (G2)'
 );
-select is(pg_temp.snapshot(), :'snapshot', 'and nothing changes: a stranger''s lease is not kept alive');
+select is(
+    pg_temp.snapshot(),
+    :'snapshot',
+    'and nothing changes: a stranger''s lease is not kept alive'
+);
 select is(
     (
         select string_agg(d.filename, ', ')

@@ -37,7 +37,8 @@ select results_eq(
     $$
         select
             h.outcome, h.error_class, h.error, h.worker_id, h.engine, h.attempt,
-            h.lease_token, h.started_at >= now(), h.finished_at >= h.started_at, h.wait_ms > 0
+            h.lease_token, h.started_at >= now(), h.finished_at >= h.started_at,
+            h.wait_ms > 0
         from ocr_job_history as h
     $$,
     format(
@@ -59,7 +60,9 @@ select is(
 );
 select is(pg_temp.snapshot(), :'before', 'and changes nothing');
 select pg_temp.claim(:'document') as token \gset
-select is(fail_ocr_job(:'document', :'token', 'torn', 'document'), 'retry', 'the second one');
+select is(
+    fail_ocr_job(:'document', :'token', 'torn', 'document'), 'retry', 'the second one'
+);
 select pg_temp.claim(:'document') as token \gset
 select is(
     fail_ocr_job(:'document', :'token', 'torn for good', 'document'),
@@ -83,14 +86,18 @@ select results_eq(
     $$values ('torn for good', 'torn for good', 'w-one', true)$$,
     'the dead job says why it died, when, and who had it last'
 );
-select is_empty($$select * from claim_ocr_jobs('w-two', 10)$$, 'nobody claims a dead job');
+select is_empty(
+    $$select * from claim_ocr_jobs('w-two', 10)$$, 'nobody claims a dead job'
+);
 delete from documents;
 
 select pg_temp.add_document() as single \gset
 select enqueue_ocr_job(:'single', p_max_attempts => 1) as job \gset
 select pg_temp.claim(:'single') as token \gset
 select is(
-    fail_ocr_job(:'single', :'token', 'torn'), 'dead', 'the first attempt of one is the last'
+    fail_ocr_job(:'single', :'token', 'torn'),
+    'dead',
+    'the first attempt of one is the last'
 );
 delete from documents;
 
@@ -158,7 +165,8 @@ declare
     v_wait interval;
 begin
     perform enqueue_ocr_job(v_document_id, p_max_attempts => 100);
-    update ocr_queue as q set attempts = p_attempt - 1 where q.document_id = v_document_id;
+    update ocr_queue as q set attempts = p_attempt - 1
+    where q.document_id = v_document_id;
     v_token := pg_temp.claim(v_document_id);
     perform fail_ocr_job(v_document_id, v_token, 'torn', p_error_class);
     select q.run_after - h.finished_at into strict v_wait
@@ -251,7 +259,9 @@ end;
 $function$;
 update ocr_queue_state set circuit_changed_at = now() - interval '1 day';
 update ocr_settings set circuit_threshold = 2;
-select is(pg_temp.fail_once('document'), 'closed', 'a document''s error does not count');
+select is(
+    pg_temp.fail_once('document'), 'closed', 'a document''s error does not count'
+);
 select is(pg_temp.fail_once('permanent'), 'closed', 'nor a permanent one');
 select is(pg_temp.fail_once('infrastructure'), 'closed', 'the first of two that count');
 update ocr_job_history
@@ -262,12 +272,18 @@ select is(
     'closed',
     'one that lies longer back than circuit_window no longer counts'
 );
-select is(pg_temp.fail_once('document'), 'closed', 'a document''s error does not open it');
-select is(pg_temp.fail_once('infrastructure'), 'open', 'circuit_threshold of them open it');
+select is(
+    pg_temp.fail_once('document'), 'closed', 'a document''s error does not open it'
+);
+select is(
+    pg_temp.fail_once('infrastructure'), 'open', 'circuit_threshold of them open it'
+);
 delete from ocr_queue_state;
 insert into ocr_queue_state default values;
 update ocr_settings set circuit_threshold = 1;
-select is(pg_temp.fail_once('infrastructure'), 'open', 'a threshold of 1 opens at once');
+select is(
+    pg_temp.fail_once('infrastructure'), 'open', 'a threshold of 1 opens at once'
+);
 delete from ocr_queue_state;
 insert into ocr_queue_state default values;
 update ocr_settings set circuit_threshold = 10;
@@ -299,7 +315,9 @@ select is(
     'a token that is nobody''s as well'
 );
 select is(pg_temp.snapshot(), :'before', 'the job stays with its new holder');
-select update_ocr_safe(:'fenced', 'scan.pdf', 'a', 90, 1, 1, :'new_token') as written \gset
+select update_ocr_safe(
+    :'fenced', 'scan.pdf', 'a', 90, 1, 1, :'new_token'
+) as written \gset
 select pg_temp.snapshot() as before \gset
 select is(
     fail_ocr_job(:'fenced', :'new_token', 'after the result'),
@@ -318,7 +336,9 @@ select is(
 select pg_temp.add_document() as expired \gset
 select pg_temp.claim(:'expired') as token \gset
 update ocr_queue set lease_expires_at = now() - interval '1 hour';
-select is(fail_ocr_job(:'expired', :'token', 'torn'), 'retry', 'an expired lease may fail');
+select is(
+    fail_ocr_job(:'expired', :'token', 'torn'), 'retry', 'an expired lease may fail'
+);
 select pg_temp.claim(:'expired') as token \gset
 delete from ocr_queue as q where q.document_id = :'expired';
 select is(
@@ -334,7 +354,8 @@ select is(
 
 select pg_temp.add_document() as future \gset
 select pg_temp.claim(:'future') as token \gset
-update ocr_queue set started_at = now() + interval '1 hour' where document_id = :'future';
+update ocr_queue set started_at = now() + interval '1 hour'
+where document_id = :'future';
 select lives_ok(
     format($$select fail_ocr_job(%L, %L, 'torn')$$, :'future', :'token'),
     'a job may fail whose start lies ahead, as after a clock was put back'
@@ -347,7 +368,9 @@ select is(
 
 select pg_temp.add_document() as long \gset
 select pg_temp.claim(:'long') as token \gset
-select fail_ocr_job(:'long', :'token', repeat('x', 1000000), 'infrastructure') as answer \gset
+select fail_ocr_job(
+    :'long', :'token', repeat('x', 1000000), 'infrastructure'
+) as answer \gset
 select is(
     (
         select length(d.ocr_error) || ' ' || length(q.error_message) || ' '

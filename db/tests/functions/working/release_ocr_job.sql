@@ -38,7 +38,8 @@ select results_eq(
         from ocr_job_history as h
     $$,
     format(
-        $$values ('released', 'w-leaving', 1, %L::uuid, null::text, null::text)$$, :'token'
+        $$values ('released', 'w-leaving', 1, %L::uuid, null::text, null::text)$$,
+        :'token'
     ),
     'the history says who released it (G10)'
 );
@@ -59,14 +60,22 @@ select is(
     false,
     'a late release under a lease that was reset and reclaimed is refused (G2)'
 );
-select is(release_ocr_job(:'document', gen_random_uuid()), false, 'a token of nobody''s too');
+select is(
+    release_ocr_job(:'document', gen_random_uuid()), false, 'a token of nobody''s too'
+);
 select is(pg_temp.snapshot(), :'before', 'the job stays with its new holder');
-select update_ocr_safe(:'document', 'scan.pdf', 'a', 90, 1, 1, :'new_token') as written \gset
+select update_ocr_safe(
+    :'document', 'scan.pdf', 'a', 90, 1, 1, :'new_token'
+) as written \gset
 select pg_temp.snapshot() as before \gset
-select is(release_ocr_job(:'document', :'new_token'), false, 'after the result as well');
+select is(
+    release_ocr_job(:'document', :'new_token'), false, 'after the result as well'
+);
 select is(pg_temp.snapshot(), :'before', 'the result stands');
 select is(
-    release_ocr_job(gen_random_uuid(), :'token'), false, 'a document that does not exist'
+    release_ocr_job(gen_random_uuid(), :'token'),
+    false,
+    'a document that does not exist'
 );
 
 -- An expired lease that nobody has taken over may be released.

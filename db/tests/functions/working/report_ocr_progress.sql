@@ -12,7 +12,9 @@ set
 select q.lease_expires_at as lease_end from ocr_queue as q \gset
 
 select is(
-    report_ocr_progress(:'document', :'token', 3, 10), true, 'the live lease reports pages'
+    report_ocr_progress(:'document', :'token', 3, 10),
+    true,
+    'the live lease reports pages'
 );
 select results_eq(
     $$
@@ -57,8 +59,12 @@ select is(
     'and so is a token that is nobody''s'
 );
 select is(pg_temp.snapshot(), :'before', 'nothing of it is noted');
-select is(report_ocr_progress(:'document', :'new_token', 1, 5), true, 'the new one reports');
-select update_ocr_safe(:'document', 'scan.pdf', 'a', 90, 1, 1, :'new_token') as written \gset
+select is(
+    report_ocr_progress(:'document', :'new_token', 1, 5), true, 'the new one reports'
+);
+select update_ocr_safe(
+    :'document', 'scan.pdf', 'a', 90, 1, 1, :'new_token'
+) as written \gset
 select is(
     report_ocr_progress(:'document', :'new_token', 5, 5),
     false,

@@ -1,6 +1,6 @@
 -- The decision table of section 6, through the function for many results: each offer as
--- a batch of one, then all that can stand side by side as one batch. After that, what one
--- bad element may not do to the others.
+-- a batch of one, then all that can stand side by side as one batch. After that, what
+-- one bad element may not do to the others.
 
 begin;
 \ir ../fixtures.psql
@@ -82,7 +82,8 @@ from offers as o
 cross join lateral pg_temp.arrange(o) as a
 where o.settings is null and o.confidence <> 1e-50;
 -- claims of later rows have swept the leases of the earlier, late ones
-delete from given as g using offers as o where o.ordinal = g.ordinal and o.state = 'late';
+delete from given as g using offers as o
+where o.ordinal = g.ordinal and o.state = 'late';
 select results_eq(
     $$
         select r.document_id, r.outcome
@@ -221,7 +222,8 @@ begin
         )
     );
     return next results_eq(
-        'select a.n, a.document_id, a.outcome from answers as a where a.n <> 50 order by a.n',
+        'select a.n, a.document_id, a.outcome from answers as a '
+        'where a.n <> 50 order by a.n',
         $$
             select b.n, b.document_id, 'written'
             from batch as b
@@ -237,7 +239,9 @@ begin
     );
     return next results_eq(
         $$
-            select count(*), count(distinct d.ocr_text), bool_and(d.ocr_text = 'text of ' || d.filename)
+            select
+                count(*), count(distinct d.ocr_text),
+                bool_and(d.ocr_text = 'text of ' || d.filename)
             from documents as d
             inner join batch as b on b.document_id = d.id
             where d.ocr_status = 'completed' and b.n <> 50
@@ -265,7 +269,8 @@ create temporary table element (json text);
 insert into element
 values
 (
-    '{"document_id": "$document", "expected_filename": "page 50.png", "ocr_text": "TEXT", '
+    '{"document_id": "$document", "expected_filename": "page 50.png", '
+    '"ocr_text": "TEXT", '
     '"confidence": 90, "word_count": 1, "processing_time_ms": 10, '
     '"lease_token": "$token", "source_hash": null}'
 );
@@ -316,7 +321,8 @@ select results_eq(
 );
 select results_eq(
     $$
-        select i.reason, i.document_id, i.text_length, i.offered_token, left(i.detail, 6)
+        select
+            i.reason, i.document_id, i.text_length, i.offered_token, left(i.detail, 6)
         from ocr_incidents as i
     $$,
     $$
@@ -392,10 +398,13 @@ begin
     return next is(
         (select string_agg(a.outcome, ' ' order by a.n) from answers as a),
         rtrim(repeat('written ', 49) || p_outcome || ' ' || repeat('written ', 50)),
-        format('%s in the middle is %s, the 99 others are written', p_element, p_outcome)
+        format(
+            '%s in the middle is %s, the 99 others are written', p_element, p_outcome
+        )
     );
     return next results_eq(
-        'select i.reason, i.offered_token is null, i.detail is not null from ocr_incidents as i',
+        'select i.reason, i.offered_token is null, i.detail is not null '
+        'from ocr_incidents as i',
         format('values (%L, true, true)', p_outcome),
         format('%s leaves one incident (G10)', p_element)
     );
@@ -503,7 +512,9 @@ select is(
     'which stands'
 );
 
-create temporary table shared (policy text, outcomes text, written bigint, incidents text);
+create temporary table shared (
+    policy text, outcomes text, written bigint, incidents text
+);
 insert into shared
 values
 ('off', 'written written written', 3, null),
@@ -570,7 +581,8 @@ select is((select count(*) from ocr_incidents), 0::bigint, 'and leaves no incide
 
 select pg_temp.arrange_batch(2);
 create temporary table taken as
-select b.document_id, pg_temp.take_over(b.document_id) as token from batch as b where b.n = 1;
+select b.document_id, pg_temp.take_over(b.document_id) as token from batch as b
+where b.n = 1;
 select pg_temp.snapshot() as before \gset
 select is(
     (

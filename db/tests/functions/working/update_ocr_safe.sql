@@ -273,8 +273,8 @@ insert into documents (
     filename, ocr_status, ocr_text, ocr_confidence, ocr_word_count, ocr_completed_at
 )
 values (
-    'imported.pdf', 'completed', 'a text of at least ten words that was brought along here',
-    90, 11, now()
+    'imported.pdf', 'completed',
+    'a text of at least ten words that was brought along here', 90, 11, now()
 );
 select pg_temp.add_document() as copy \gset
 select pg_temp.claim(:'copy') as copy_token \gset
@@ -296,7 +296,8 @@ select pg_temp.claim(:'similar') as similar_token \gset
 update ocr_settings set foreign_text_policy = 'refuse';
 select is(
     update_ocr_safe(
-        :'similar', 'scan.pdf', 'A text of at least ten words that was brought along here',
+        :'similar', 'scan.pdf',
+        'A text of at least ten words that was brought along here',
         90, 11, 10, :'similar_token'
     ),
     true,
