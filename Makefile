@@ -11,7 +11,7 @@ TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
-    lint format checksums schema reference system clean
+    lint format checksums schema reference system clean mutation
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-isolation   only the races       (ONLY=claim_against_delete)'
 	@echo 'make test-python      only pytest          (ONLY=pydriver/tests/unit)'
 	@echo 'make test-migrations  only the migrations'
+	@echo 'make mutation         takes each guard out and shows which test fails (hours)'
 	@echo 'make lint             ruff, mypy, sqlfluff, squawk, pgspot'
 	@echo 'make format           ruff format, and what ruff can repair'
 	@echo 'make schema           writes db/schema.sql anew, after a change of the schema'
@@ -56,6 +57,9 @@ format: $(READY)lint
 
 checksums: $(READY)demo
 	@$(BIN)/python -m ocr_guardrails.sqlfiles
+
+mutation: system $(READY)test
+	@$(BIN)/python scripts/mutate.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 schema: $(READY)test
 	@OCR_GUARDRAILS_WRITE_SCHEMA=1 $(BIN)/python -m pytest -q \

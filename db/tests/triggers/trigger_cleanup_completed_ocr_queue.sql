@@ -1,7 +1,7 @@
 begin;
 \ir ../functions/fixtures.psql
 
-select plan(13);
+select plan(14);
 
 create function pg_temp.write(p_document_id uuid, p_token uuid)
 returns void
@@ -118,6 +118,17 @@ select requeue_document(:'imported', 'test') as job \gset
 select restore_previous_result(:'imported') as restored \gset
 select is(
     pg_temp.history(:'imported'), '', 'also where the result was written under no lease'
+);
+
+-- only completing a document costs anything
+select pg_temp.add_document() as done \gset
+select pg_temp.complete(:'done') as token \gset
+insert into ocr_queue (document_id) values (:'done');
+update documents as d set file_path = '/archive/scan.pdf' where d.id = :'done';
+select is(
+    pg_temp.state(:'done'),
+    'completed / pending 0 of 3',
+    'an UPDATE of a completed document does not look for jobs'
 );
 
 -- all or nothing

@@ -4,7 +4,7 @@ begin;
 \ir ../functions/fixtures.psql
 \ir ../functions/working/offers.psql
 
-select plan(384);
+select plan(395);
 
 -- Section 6 by plain UPDATE, where the rule is one of the row alone.
 
@@ -408,6 +408,144 @@ select throws_ok(
     '23514',
     null,
     'a lease token stands on a processing document only'
+);
+delete from documents;
+
+-- The count of claims decides whether a result without a lease token is ambiguous: it
+-- is the claim's alone.
+
+select pg_temp.enter('pending') as pending \gset
+select pg_temp.enter('processing, job processing') as leased \gset
+select pg_temp.enter('processing') as jobless \gset
+select throws_ok(
+    format('update documents set %s where id = %L', c.change, c.document_id),
+    'OG004',
+    format('ocr_claims of document %s counts its claims', c.document_id),
+    c.description
+)
+from (
+    values
+    ('ocr_claims = 5', :'pending', 'a pending document was claimed as often as it was'),
+    ('ocr_claims = 0', :'leased', 'the count does not start again under a lease (G2)'),
+    ('ocr_claims = 2', :'leased', 'nor goes on without a claim'),
+    (
+        'ocr_claims = 0, ocr_status = ''pending'', ocr_lease_token = null', :'jobless',
+        'nor starts again when the lease ends'
+    )
+) as c (change, document_id, description);
+delete from documents;
+
+-- What another document has does not help: neither its set-aside result, nor its job.
+
+create function pg_temp.import(p_filename text, p_text text)
+returns uuid
+language sql
+as $function$
+    insert into documents (
+        filename, ocr_status, ocr_text, ocr_confidence, ocr_word_count, ocr_engine,
+        ocr_source_hash, ocr_completed_at
+    )
+    values (
+        p_filename, 'completed', p_text, 90, 1, 'engine 1', repeat('a', 64),
+        '2020-01-01'
+    )
+    returning id;
+$function$;
+create function pg_temp.set_aside(p_document_id uuid)
+returns void
+language sql
+as $function$
+    insert into ocr_previous_results (
+        document_id, ocr_text, ocr_confidence, ocr_word_count, ocr_completed_at,
+        ocr_result_token, reason
+    )
+    select
+        d.id, d.ocr_text, d.ocr_confidence, d.ocr_word_count, d.ocr_completed_at,
+        d.ocr_result_token, 'test'
+    from documents as d
+    where d.id = p_document_id;
+$function$;
+
+select pg_temp.import('one.pdf', 'the same text') as one \gset
+select pg_temp.import('two.pdf', 'the same text') as two \gset
+select pg_temp.enter('pending') as pending \gset
+select pg_temp.set_aside(:'one');
+insert into ocr_queue (document_id) values (:'two');
+select throws_ok(
+    format('update documents set ocr_status = ''pending'' where id = %L', :'two'),
+    'OG003',
+    null,
+    'the set-aside result of another document does not let a result go (G4)'
+);
+select throws_ok(
+    format('update documents set ocr_status = ''pending'' where id = %L', :'one'),
+    'OG003',
+    null,
+    'the pending job of another document does not either (G4)'
+);
+select throws_ok(
+    format(
+        'update documents set ocr_status = ''completed'', '
+        'ocr_text = ''the same text'', ocr_confidence = 90, ocr_word_count = 1, '
+        'ocr_completed_at = ''2020-01-01'' where id = %L',
+        :'pending'
+    ),
+    'OG002',
+    null,
+    'the set-aside result of another document is not written here (G1)'
+);
+select pg_temp.enter('processing, job processing') as leased \gset
+select lives_ok(
+    format('update documents set ocr_status = ''failed'' where id = %L', :'pending'),
+    'the live job of another document keeps no document from failing (G5)'
+);
+
+-- when: all that the rule asks for is there
+insert into ocr_queue (document_id) values (:'one');
+select lives_ok(
+    format(
+        'update documents set ocr_status = ''pending'', ocr_text = null, '
+        'ocr_confidence = null, ocr_engine = ''engine 2'' where id = %L',
+        :'one'
+    ),
+    'a result that was set aside may go, whatever else the UPDATE says of it'
+);
+select results_eq(
+    format(
+        $$
+            select
+                d.ocr_text, d.ocr_confidence, d.ocr_word_count,
+                d.ocr_processing_time_ms, d.ocr_engine, d.ocr_source_hash,
+                d.ocr_text_hash, d.ocr_completed_at, d.ocr_result_token
+            from documents as d
+            where d.id = %L
+        $$,
+        :'one'
+    ),
+    $$
+        values (
+            null::text, null::real, null::integer, null::integer, null::text,
+            null::text, null::bigint, null::timestamptz, null::uuid
+        )
+    $$,
+    'it goes as a whole'
+);
+delete from documents;
+
+-- A claim that names another file is a claim, no replacement under a lease.
+
+select pg_temp.enter('pending') as pending \gset
+update documents as d
+set
+    ocr_status = 'processing',
+    ocr_lease_token = gen_random_uuid(),
+    ocr_claims = d.ocr_claims + 1,
+    filename = 'renamed.pdf'
+where d.id = :'pending';
+select is(
+    pg_temp.state(:'pending'),
+    'processing / no job',
+    'a claim in which the filename changes is a claim'
 );
 delete from documents;
 

@@ -13,11 +13,16 @@ select is(admit_circuit_probe(), true, 'open, after it');
 
 select pg_temp.add_document() as probe \gset
 select set_circuit_state('closed', null);
+select pg_temp.claim(pg_temp.add_document('other.pdf'), 'w-two') as other_token \gset
 select pg_temp.claim(:'probe') as token \gset
 select set_circuit_state('half_open', null, :'probe', :'token');
 select is(admit_circuit_probe(), false, 'half-open, while the probe is on its way');
-update ocr_queue set lease_expires_at = now() - interval '1 second';
-select is(admit_circuit_probe(), true, 'half-open, when its lease has expired');
+update ocr_queue set lease_expires_at = now() - interval '1 second'
+where document_id = :'probe';
+select is(
+    admit_circuit_probe(), true,
+    'half-open, when its lease has expired, whatever else is in hand'
+);
 select pg_temp.take_over(:'probe') as new_token \gset
 select set_circuit_state('half_open', null, :'probe', :'token');
 select is(

@@ -2,7 +2,7 @@
 
 begin;
 \ir ../fixtures.psql
-select plan(9);
+select plan(10);
 
 create function pg_temp.count_failure(
     p_class text, p_token uuid default gen_random_uuid()
@@ -52,10 +52,15 @@ select is(
     'half_open',
     'half-open: others do not decide'
 );
+update ocr_queue_state set circuit_last_error = 'before';
 select is(
     pg_temp.count_failure('infrastructure', '00000000-0000-0000-0000-000000000002'),
     'open',
     'the probe does'
+);
+select is(
+    (select t.circuit_last_error from ocr_queue_state as t), 'why',
+    'its error is the last one'
 );
 select set_circuit_state(
     'half_open', null, '00000000-0000-0000-0000-000000000001',

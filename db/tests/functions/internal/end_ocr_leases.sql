@@ -3,7 +3,7 @@
 
 begin;
 \ir ../fixtures.psql
-select plan(30);
+select plan(37);
 
 create function pg_temp.check_end(
     p_attempts integer, p_next text, p_is_spent boolean, p_outcome text, p_answer text,
@@ -51,6 +51,7 @@ from (
     (3, 'retry', false, 'retry', 'pending', 'pending / pending 2 of 3', 'retry'),
     (1, 'retry', false, 'released', 'pending', 'pending / pending 0 of 3', 'released'),
     (1, 'dead', true, 'failed', 'failed', 'failed / failed 1 of 3', 'failed'),
+    (2, 'dead', false, 'failed', 'failed', 'failed / failed 2 of 3', 'failed'),
     (2, 'remove', false, 'cancelled', 'removed', 'failed / no job', 'cancelled')
 ) as c (attempts, next, is_spent, outcome, answer, state, history)
 cross join lateral pg_temp.check_end(
@@ -78,6 +79,15 @@ select is_empty(
     'no documents'
 );
 select d.id as failed from documents as d where d.filename = 'failed' \gset
+select is(
+    (
+        select q.worker_id || (q.started_at is not null)::text
+        from ocr_queue as q
+        where q.document_id = :'failed'
+    ),
+    'w-onetrue',
+    'a dead job says who had it, and when its last attempt began'
+);
 insert into ocr_queue (document_id) values (:'failed');
 select c.job_id from claim_ocr_jobs('w-two', 10) as c
 where c.document_id = :'failed' \gset
@@ -132,6 +142,24 @@ select lives_ok(
         :'torn'
     ),
     'where no attempt is counted none is given back'
+);
+-- Only the job of the lease is removed.
+select pg_temp.add_document('removed') as removed \gset
+select pg_temp.claim(:'removed') as token \gset
+select pg_temp.add_document('waiting') as waiting \gset
+select enqueue_ocr_job(:'waiting') as job \gset
+update documents set updated_at = '2020-01-01' where id = :'removed';
+select e.job_status from end_ocr_leases(
+    array[:'removed'::uuid, :'waiting'::uuid], 'cancelled', 'why', 'remove', false
+) as e \gset
+select is(pg_temp.state(:'removed'), 'failed / no job', 'the job is removed');
+select is(
+    pg_temp.state(:'waiting'), 'pending / pending 0 of 3', 'that of another is not'
+);
+select is(
+    (select d.updated_at >= now() from documents as d where d.id = :'removed'),
+    true,
+    'the document says when it changed'
 );
 select is_empty(
     $$

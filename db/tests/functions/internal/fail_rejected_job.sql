@@ -1,6 +1,6 @@
 begin;
 \ir ../fixtures.psql
-select plan(8);
+select plan(9);
 
 create function pg_temp.fail_rejected(p_document_id uuid, p_token uuid)
 returns void
@@ -54,6 +54,18 @@ select is(
 select pg_temp.snapshot() as before \gset
 select pg_temp.fail_rejected(:'first_claim', null);
 select is(pg_temp.snapshot(), :'before', 'once');
+-- of several documents that were claimed once, each its own
+select pg_temp.add_document('one') as one \gset
+select pg_temp.add_document('two') as two \gset
+select pg_temp.claim(:'one') as token \gset
+select pg_temp.claim(:'two') as token \gset
+select pg_temp.fail_rejected(:'two', null);
+select pg_temp.fail_rejected(:'one', null);
+select is(
+    pg_temp.state(:'one') || '; ' || pg_temp.state(:'two'),
+    'pending / pending 1 of 3; pending / pending 1 of 3',
+    'each document''s own job'
+);
 select is(
     (select count(*) from ocr_incidents), 0::bigint, 'it leaves no incident of its own'
 );

@@ -27,7 +27,7 @@ as $function$
     cross join lateral jsonb_populate_record(g, p_changes) as o;
 $function$;
 
-select plan(30);
+select plan(31);
 
 select is(pg_temp.judge(c.changes::jsonb), c.outcome, c.changes || ': ' || c.outcome)
 from (
@@ -39,6 +39,7 @@ from (
     ('{"status": "completed", "result": "00000000-0000-0000-0000-000000000001"}', 'already_written'),
     ('{"status": "completed", "result": "00000000-0000-0000-0000-000000000002"}', 'already_completed'),
     ('{"status": "pending", "live": null}', 'stale_lease'),
+    ('{"status": "pending", "live": null, "result": "00000000-0000-0000-0000-000000000001"}', 'stale_lease'),
     ('{"status": "failed", "live": null}', 'stale_lease'),
     ('{"status": "pending", "live": null, "token": null}', 'stale_lease'),
     ('{"token": "00000000-0000-0000-0000-000000000002"}', 'stale_lease'),

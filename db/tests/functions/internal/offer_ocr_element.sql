@@ -2,7 +2,7 @@
 
 begin;
 \ir ../fixtures.psql
-select plan(6);
+select plan(12);
 
 select pg_temp.add_document() as document \gset
 select pg_temp.claim(:'document') as token \gset
@@ -65,20 +65,40 @@ returns trigger
 language plpgsql
 as $function$
 begin
-    raise exception using errcode = tg_argv[0], message = 'the server is in trouble';
+    raise exception using
+        errcode = current_setting('test.errcode'), message = 'the server is in trouble';
 end;
 $function$;
 create trigger test_raise before update on documents
 for each row when (new.ocr_status = 'completed')
-execute function pg_temp.raise_error('40001');
-select throws_ok(
-    format(
-        'select * from pg_temp.offer(pg_temp.result(%L, %L))', :'document', :'token'
-    ),
-    '40001',
-    'the server is in trouble',
-    'a serialization failure goes through to the caller'
-);
+execute function pg_temp.raise_error();
+create function pg_temp.check_goes_through(
+    p_code text, p_what text, p_document_id uuid, p_token uuid
+)
+returns text
+language plpgsql
+as $function$
+begin
+    perform set_config('test.errcode', p_code, true);
+    return throws_ok(
+        format(
+            'select * from pg_temp.offer(pg_temp.result(%L, %L))', p_document_id, p_token
+        ),
+        p_code,
+        'the server is in trouble',
+        p_what || ' goes through to the caller'
+    );
+end;
+$function$;
+select pg_temp.check_goes_through(c.code, c.what, :'document', :'token')
+from (
+    values
+    ('25006', 'a read-only transaction'), ('42501', 'a missing privilege'),
+    ('53100', 'a full disk'), ('55P03', 'a lock that is not available'),
+    ('57P01', 'the end of the server'), ('58030', 'an unreadable file'),
+    ('40001', 'a serialization failure')
+) as c (code, what);
+set local test.errcode = '40001';
 select throws_ok(
     format(
         'select * from update_ocr_batch_safe(json_build_array(pg_temp.result(%L, %L)))',

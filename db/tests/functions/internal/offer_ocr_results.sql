@@ -3,7 +3,7 @@
 
 begin;
 \ir ../fixtures.psql
-select plan(6);
+select plan(7);
 
 select is_empty('select * from offer_ocr_results(''{}'')', 'no results, no outcomes');
 insert into documents (filename) select 'page ' || n from generate_series(1, 3) as n;
@@ -48,6 +48,22 @@ select is(
     ),
     rtrim(repeat('already_written ', 6)),
     'the same document twice is offered one after the other (G11)'
+);
+select results_eq(
+    $$
+        select o.ordinal, o.document_id
+        from offer_ocr_results(
+            (select array_agg(f.result order by f.n) from offered as f)
+            || (select array_agg(f.result order by f.n) from offered as f)
+        ) as o
+    $$,
+    $$
+        select f.n + r.n * 3, (f.result).document_id
+        from offered as f
+        cross join generate_series(0, 1) as r (n)
+        order by 1
+    $$,
+    'each keeps its number and place'
 );
 
 -- Two texts may share a hash: only the texts decide (G7).

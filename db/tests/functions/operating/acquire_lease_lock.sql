@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(25);
+select plan(26);
 
 select is(
     acquire_lease_lock('report', 'a', '1 minute'), 1::bigint, 'a new lock: fence 1'
@@ -49,6 +49,15 @@ select is(
     acquire_lease_lock('report', 'b', '1 minute'),
     2::bigint,
     'expired: the next fence is higher'
+);
+select is(
+    (
+        select l.acquired_at > :'acquired_at'::timestamptz
+        from ocr_lease_locks as l
+        where l.name = 'report'
+    ),
+    true,
+    'and the new holder has it since now'
 );
 select is(acquire_lease_lock('report', 'a', '1 minute'), null, 'the old holder is out');
 select is(

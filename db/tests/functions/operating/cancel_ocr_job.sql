@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(26);
+select plan(27);
 
 -- waiting
 select pg_temp.add_document() as waiting \gset
@@ -127,6 +127,17 @@ select is(
     (select length(d.ocr_error) from documents as d where d.id = :'idle'),
     10000 + length('cancelled: '),
     'is cut'
+);
+
+-- what a cancellation changes says when
+select pg_temp.add_document() as waiting \gset
+select enqueue_ocr_job(:'waiting') as job \gset
+update documents set updated_at = '2020-01-01' where id = :'waiting';
+select cancel_ocr_job(:'waiting', 'test') as cancelled \gset
+select is(
+    (select d.updated_at >= now() from documents as d where d.id = :'waiting'),
+    true,
+    'the document of a cancelled waiting job says when it changed'
 );
 
 select * from finish();

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(19);
+select plan(20);
 
 create temporary view partitions as
 select c.oid::regclass::text as name, pg_get_expr(c.relpartbound, c.oid) as bounds
@@ -136,6 +136,17 @@ from (
     ('121', 'p_months_ahead must be between 0 and 120, not 121'),
     ('2147483647', 'p_months_ahead must be between 0 and 120, not 2147483647')
 ) as c (arguments, message);
+
+select is_empty(
+    $$
+        select i.inhrelid::regclass
+        from pg_inherits as i
+        where
+            i.inhparent = 'ocr_job_history'::regclass
+            and coalesce(obj_description(i.inhrelid, 'pg_class'), '') = ''
+    $$,
+    'each partition says what is in it'
+);
 
 select * from finish();
 rollback;

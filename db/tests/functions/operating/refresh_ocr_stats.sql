@@ -1,6 +1,23 @@
 begin;
 \ir ../fixtures.psql
 
+-- given: no partition but the default one
+do $do$
+declare
+    v_partition regclass;
+begin
+    for v_partition in
+        select i.inhrelid
+        from pg_inherits as i
+        where
+            i.inhparent = 'ocr_job_history'::regclass
+            and i.inhrelid <> 'ocr_job_history_default'::regclass
+    loop
+        execute format('drop table %s', v_partition);
+    end loop;
+end
+$do$;
+
 select plan(11);
 
 select pg_temp.add_document('pending') as document \gset

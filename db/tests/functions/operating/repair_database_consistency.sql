@@ -2,13 +2,20 @@ begin;
 \ir ../fixtures.psql
 \ir inconsistencies.psql
 
-select plan(32);
+select plan(36);
 
 select is_empty(
     $$select * from repair_database_consistency(false)$$,
     'nothing to repair, nothing done'
 );
 select pg_temp.break_everything();
+update ocr_queue set progress_current = 1, progress_total = 2
+where status = 'processing';
+update documents set updated_at = '2020-01-01'
+where filename in (
+    'job_without_processing_document', 'job_of_failed_document',
+    'exhausted_pending_job'
+);
 
 -- dry run
 select pg_temp.snapshot() as before \gset
@@ -30,7 +37,43 @@ select is_empty(
     'where a person has to decide, the action begins with none and says what to do'
 );
 
--- results before
+select results_eq(
+    $$
+        select r.kind, r.action
+        from dry as r
+        where r.action like 'none:%'
+        order by r.kind
+    $$,
+    $$
+        values
+        ('changed_file', 'none: if the new file is right, set its file_hash and requeue it'),
+        ('completed_without_result', 'none: decide whether to requeue it'),
+        ('invalid_status', 'none: needs a person'),
+        ('lease_without_processing', 'none: needs a person'),
+        ('missing_file', 'none: bring the file back'),
+        ('replaced_file_result', 'none: requeue_document() reads the new file'),
+        ('result_without_completion', 'none: needs a person'),
+        (
+            'shared_text',
+            'none: compare the documents, requeue_document() the wrong one'
+        )
+    $$,
+    'and it says what'
+);
+
+-- what is healthy, and results before
+create function pg_temp.healthy()
+returns text
+language sql
+as $function$
+    select jsonb_agg(
+        jsonb_build_array(to_jsonb(d), to_jsonb(q)) order by d.id, q.id
+    )::text
+    from documents as d
+    left join ocr_queue as q on q.document_id = d.id
+    where d.filename like 'healthy%' and d.filename <> 'healthy new';
+$function$;
+select pg_temp.healthy() as healthy \gset
 create temporary table results as
 select d.id, d.filename, d.ocr_status, d.ocr_text, d.ocr_confidence, d.ocr_word_count
 from documents as d
@@ -42,6 +85,39 @@ select results_eq(
     'select r.kind, r.action, r.affected from done as r order by r.kind',
     'select r.kind, r.action, r.affected from dry as r order by r.kind',
     'the repair does what the dry run announced'
+);
+select is(pg_temp.healthy(), :'healthy', 'what is healthy stays as it was');
+select is_empty(
+    $$
+        select d.filename
+        from documents as d
+        where
+            d.filename in (
+                'job_without_processing_document', 'job_of_failed_document',
+                'exhausted_pending_job'
+            )
+            and d.updated_at < now()
+    $$,
+    'a document that is mended says when it changed'
+);
+select results_eq(
+    $$
+        select
+            d.filename, q.started_at is null, q.heartbeat_at is null,
+            q.worker_id is null, q.progress_current is null,
+            q.progress_total is null, q.completed_at is null
+        from ocr_queue as q
+        inner join documents as d on d.id = q.document_id
+        where
+            d.filename in ('job_without_processing_document', 'exhausted_pending_job')
+        order by 1
+    $$,
+    $$
+        values
+        ('exhausted_pending_job', true, true, true, true, true, false),
+        ('job_without_processing_document', true, true, true, true, true, true)
+    $$,
+    'a job that waits again has nothing of its lease, a dead one its end'
 );
 select is(
     (select pg_temp.state(d.id) from documents as d where d.filename = c.filename),

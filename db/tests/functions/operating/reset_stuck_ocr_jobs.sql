@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(29);
+select plan(31);
 
 create function pg_temp.put_back(p_filename text, p_attempts integer, p_minutes integer)
 returns uuid
@@ -190,6 +190,26 @@ select is(
     0::bigint,
     'a reset is no incident'
 );
+
+-- Whoever waits for work is woken.
+create temporary table woken (caller text);
+create or replace function notify_ocr_workers()
+returns void
+language sql
+as $function$
+    insert into woken values ('');
+$function$;
+delete from documents;
+select reset_stuck_ocr_jobs() as reset \gset
+select is((select count(*) from woken), 0::bigint, 'a reset of nothing wakes nobody');
+select pg_temp.claim(pg_temp.add_document()) as token \gset
+delete from woken;
+update ocr_queue
+set
+    started_at = started_at - interval '2 hours',
+    heartbeat_at = heartbeat_at - interval '2 hours';
+select reset_stuck_ocr_jobs() as reset \gset
+select is((select count(*) from woken), 1::bigint, 'a reset wakes the workers');
 
 select * from finish();
 rollback;

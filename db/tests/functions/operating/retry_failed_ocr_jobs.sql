@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(26);
+select plan(32);
 
 -- given: five dead jobs, the second one dead for longest, and other states
 insert into documents (filename) select 'dead ' || n from generate_series(1, 5) as n;
@@ -171,6 +171,46 @@ from (
 select is(pg_temp.snapshot(), :'before', 'a bad argument changes nothing');
 select is(
     (select pg_temp.history(d.id) from documents as d), 'failed', 'a retry is no attempt'
+);
+
+-- Whoever waits for work is woken.
+create temporary table woken (caller text);
+create or replace function notify_ocr_workers()
+returns void
+language sql
+as $function$
+    insert into woken values ('');
+$function$;
+delete from documents;
+select retry_failed_ocr_jobs() as retried \gset
+select is((select count(*) from woken), 0::bigint, 'where nothing is retried nobody');
+select pg_temp.add_document() as dead \gset
+select pg_temp.kill(:'dead') as token \gset
+update documents set updated_at = '2020-01-01' where id = :'dead';
+delete from woken;
+select retry_failed_ocr_jobs() as retried \gset
+select is((select count(*) from woken), 1::bigint, 'by a dead job that starts again');
+select is(
+    (select d.updated_at >= now() from documents as d where d.id = :'dead'),
+    true,
+    'its document says when it changed'
+);
+select is(
+    (select q.processing_time_ms from ocr_queue as q where q.document_id = :'dead'),
+    null,
+    'and the job has no time of an attempt'
+);
+
+-- A live job that plain SQL has put beside the dead one.
+select pg_temp.kill(:'dead') as token \gset
+insert into ocr_queue (document_id) values (:'dead');
+select is(
+    retry_failed_ocr_jobs(), 0, 'a document that has a live job is passed over (G5)'
+);
+select is(
+    pg_temp.state(:'dead'),
+    'failed / failed 1 of 3, pending 0 of 3',
+    'with both its jobs'
 );
 
 select * from finish();

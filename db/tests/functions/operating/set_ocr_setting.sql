@@ -43,7 +43,7 @@ values
 select plan(
     (select count(*)::integer from good)
     + (select count(*)::integer from bad)
-    + 12
+    + 13
 );
 
 create function pg_temp.get_setting(p_name text)
@@ -129,6 +129,11 @@ select is(
     (select q.lease_expires_at - q.started_at from ocr_queue as q),
     interval '42 minutes',
     'a setting is in force for the next call'
+);
+
+select throws_ok(
+    $$select set_ocr_setting('filename', 'a')$$, '22023', null,
+    'a column of another table is no setting'
 );
 
 select * from finish();

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(83);
+select plan(86);
 
 -- What a claim gives and leaves behind.
 
@@ -332,6 +332,28 @@ select is(
     (select d.ocr_text from documents as d where d.id = :'done'),
     'one two three',
     'untouched'
+);
+-- the same with the leftover the first of its priority
+insert into ocr_queue (document_id, run_after)
+values (:'done', now() - interval '1 hour');
+select enqueue_ocr_job(pg_temp.add_document('next.pdf')) as job \gset
+select enqueue_ocr_job(pg_temp.add_document('low.pdf'), 1) as job \gset
+select is(
+    (select string_agg(c.filename, ', ') from claim_ocr_jobs('w-one', 1) as c),
+    'next.pdf',
+    'a leftover job takes the place of none of its priority'
+);
+-- a dead job that somebody made pending by hand
+update ocr_queue set completed_at = now() where status = 'pending';
+select is(
+    (select string_agg(c.filename, ', ') from claim_ocr_jobs('w-one', 1) as c),
+    'low.pdf',
+    'a job that once died can be claimed'
+);
+select is(
+    (select count(q.completed_at) from ocr_queue as q where q.status = 'processing'),
+    0::bigint,
+    'and is not over while it runs'
 );
 delete from documents;
 
