@@ -11,7 +11,8 @@ TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
-    lint format checksums schema reference system clean mutation
+    lint format checksums schema reference system clean mutation test-model chaos proof \
+    soak
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -21,6 +22,10 @@ help:
 	@echo 'make test-isolation   only the races       (ONLY=claim_against_delete)'
 	@echo 'make test-python      only pytest          (ONLY=pydriver/tests/unit)'
 	@echo 'make test-migrations  only the migrations'
+	@echo 'make proof            the protocol as a model, and faults (a quick round)'
+	@echo 'make test-model       only the model, checked by spin'
+	@echo 'make chaos            faults, PgBouncer, upgrade under load (ARGS=--quick)'
+	@echo 'make soak             the search for counterexamples, for ten minutes'
 	@echo 'make mutation         takes each guard out and shows which test fails (hours)'
 	@echo 'make lint             ruff, mypy, sqlfluff, squawk, pgspot'
 	@echo 'make format           ruff format, and what ruff can repair'
@@ -57,6 +62,19 @@ format: $(READY)lint
 
 checksums: $(READY)demo
 	@$(BIN)/python -m ocr_guardrails.sqlfiles
+
+test-model: $(READY)test
+	@$(BIN)/python scripts/check_model.py $(ARGS)
+
+chaos: system $(READY)test
+	@$(BIN)/python scripts/chaos.py $(ARGS)
+
+soak: system $(READY)test
+	@OCR_GUARDRAILS_SOAK_SECONDS=$${OCR_GUARDRAILS_SOAK_SECONDS:-600} \
+	    $(BIN)/python -m pytest -p no:cacheprovider pydriver/tests/search
+
+proof: test-model
+	@$(MAKE) --no-print-directory chaos ARGS=--quick
 
 mutation: system $(READY)test
 	@$(BIN)/python scripts/mutate.py $(if $(ONLY),--only $(ONLY)) $(ARGS)

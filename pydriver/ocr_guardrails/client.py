@@ -20,6 +20,7 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Json
 
+from ocr_guardrails.connection import SchemaConnection
 from ocr_guardrails.errors import InvalidArgument, translated
 from ocr_guardrails.models import (
     BatchOutcome,
@@ -125,7 +126,8 @@ class Guardrails:
 
     Without ``schema`` the functions are found through the connection's search_path;
     with it they are named in full, which also works behind a pooler that does not let
-    a client set its search_path.
+    a client set its search_path. ``ocr_guardrails.connection.connect`` sees to that by
+    itself.
 
     Arguments that are left out, or None, take the SQL function's own default. Errors
     are those of ``ocr_guardrails.errors``.
@@ -138,6 +140,8 @@ class Guardrails:
         schema: str | None = None,
     ) -> None:
         self._source = connection
+        if schema is None and isinstance(connection, SchemaConnection):
+            schema = connection.schema
         self._schema = schema
 
     # -- producing ---------------------------------------------------------------------

@@ -81,14 +81,57 @@ def with_schema(dsn: str, schema: str) -> str:
     )
 
 
+class SchemaConnection(psycopg.Connection[Any]):
+    """A connection whose server may forget its search_path between transactions.
+
+    ``schema`` is set behind a pooler; the driver then names everything in full.
+    """
+
+    schema: str | None = None
+
+
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler, such as PgBouncer, stands between us and the server.
+
+    A pooler greets with a process number of its own, as no server process belongs to
+    the client. Asks the server once.
+    """
+    row = connection.execute("select pg_backend_pid()").fetchone()
+    return row is None or row[0] != connection.info.backend_pid
+
+
 def connect(
     dsn: str | None = None, schema: str = "public", *, autocommit: bool = False
 ) -> psycopg.Connection[Any]:
-    """Connect to the server of ``resolve_dsn`` with ``schema`` as search_path."""
-    conninfo = with_schema(resolve_dsn(dsn), schema)
-    named = conninfo_to_dict(conninfo).get("application_name")
-    return psycopg.connect(
-        conninfo,
-        autocommit=autocommit,
-        application_name=named or os.environ.get("PGAPPNAME") or APPLICATION_NAME,
-    )
+    """Connect to the server of ``resolve_dsn`` with ``schema`` as search_path.
+
+    Behind a pooler, where a search_path or a prepared statement would be another
+    client's at the next transaction, neither is used: see ``SchemaConnection``.
+    """
+    plain = resolve_dsn(dsn)
+    named = conninfo_to_dict(plain).get("application_name")
+
+    def open_connection(conninfo: str) -> SchemaConnection:
+        # In autocommit mode first: looking for a pooler must not begin a transaction.
+        return SchemaConnection.connect(
+            conninfo,
+            autocommit=True,
+            application_name=named or os.environ.get("PGAPPNAME") or APPLICATION_NAME,
+        )
+
+    try:
+        connection = open_connection(with_schema(plain, schema))
+    except psycopg.OperationalError as error:
+        # PgBouncer refuses startup options unless it is told to ignore them.
+        if "unsupported startup parameter" not in str(error):
+            raise
+        connection = open_connection(plain)
+    try:
+        if is_pooled(connection):
+            connection.schema = schema
+            connection.prepare_threshold = None
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -42,7 +42,7 @@ from yoyo.migrations import (
 )
 
 from ocr_guardrails import sqlfiles
-from ocr_guardrails.connection import resolve_dsn
+from ocr_guardrails.connection import is_pooled, resolve_dsn
 
 LOCK_TIMEOUT = 120.0
 _FIRST = "0001_schema"
@@ -245,6 +245,7 @@ def _open(
         lambda notice: report(f"{notice.severity}: {notice.message_primary}")
     )
     with connection:
+        _refuse_pooler(connection)
         connection.execute("set client_min_messages to warning")
         with suppress(psycopg.DatabaseError):  # not on every platform
             # The lock of a killed run ends as soon as the server notices, and not when
@@ -252,6 +253,15 @@ def _open(
             connection.execute("set client_connection_check_interval to '1s'")
         _lock(connection, schema, timeout, report)
         yield backend
+
+
+def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:
+    # The lock and the settings belong to a session, which a pooler gives to others.
+    if is_pooled(connection):
+        raise MigrateError(
+            "this is a connection pooler; migrations need the server itself: give its "
+            "own host and port by --dsn"
+        )
 
 
 def _check_foreign(backend: _Backend, applied: Sequence[str]) -> None:
@@ -445,6 +455,7 @@ def status(
     ids = [m.id for m in _read(root)]
     conninfo = resolve_dsn(dsn)
     with psycopg.connect(conninfo, autocommit=True) as connection:
+        _refuse_pooler(connection)
         connection.execute("set default_transaction_read_only to on")
         connection.execute(
             sql.SQL("set search_path to {}, pg_temp").format(sql.Identifier(schema))

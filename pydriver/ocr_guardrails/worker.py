@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from ocr_guardrails.client import Guardrails
+from ocr_guardrails.connection import is_pooled
 from ocr_guardrails.engines import Engine
 from ocr_guardrails.errors import InvalidArgument
 from ocr_guardrails.models import (
@@ -68,10 +69,11 @@ _PAGE_SEPARATOR = "\f"
 # Jitter needs no secrecy, but a forked process needs numbers of its own.
 _random = SystemRandom()
 
-# Classes of SQLSTATE that say nothing about the call: it may be repeated. Every call of
-# a worker can be: a result is recognised by its token, and a claim whose answer was
-# lost comes back when its lease expires.
-_CONNECTION_GONE = ("08", "57P", "53300", "25006")
+# Classes of SQLSTATE that say nothing about the call: it may be repeated, without end
+# while the server is away or has no room (53), else a few times. Every call of a worker
+# can be: a result is recognised by its token, and a claim whose answer was lost comes
+# back when its lease expires.
+_CONNECTION_GONE = ("08", "57P", "53", "25006")
 _TRY_AGAIN = ("40001", "40P01", "55P03", "57014")
 
 # Refusals that another attempt would meet again.
@@ -297,6 +299,9 @@ class _Database:
             connection = self._connect()
             # Every call is a transaction of its own.
             connection.autocommit = True
+            if is_pooled(connection):
+                # Another transaction may run on another server process.
+                connection.prepare_threshold = None
             self._connection = connection
             if self._prepare:
                 self._prepare(connection)
@@ -614,7 +619,14 @@ class Worker:
             self._deaf = 0
 
     def _listen(self, connection: psycopg.Connection[Any]) -> None:
-        connection.execute(f"listen {_CHANNEL}")
+        if is_pooled(connection):
+            # LISTEN would stay with a server process that others use, too.
+            self._note(
+                "A pooler stands before the database, where no notification arrives: "
+                f"new work is found within {self.options.poll_interval:g} seconds."
+            )
+        else:
+            connection.execute(f"listen {_CHANNEL}")
 
     def _tell_news(self) -> None:
         with self._news:

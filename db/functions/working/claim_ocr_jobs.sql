@@ -45,6 +45,7 @@ declare
     v_is_probe boolean := false;
     v_picked_jobs ocr_id_types.document_ids%type;
     v_leftovers ocr_id_types.document_ids%type;
+    v_taken_over ocr_id_types.document_ids%type;
     v_jobs ocr_id_types.document_ids%type;
     v_closed_because text;
 begin
@@ -129,8 +130,9 @@ begin
     while v_priority is not null and v_wanted > 0 loop
         select
             array_agg(p.id) filter (where p.ocr_status <> 'completed'),
-            array_agg(p.document_id) filter (where p.ocr_status = 'completed')
-        into v_picked_jobs, v_leftovers
+            array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
+            array_agg(p.document_id) filter (where p.ocr_status = 'processing')
+        into v_picked_jobs, v_leftovers, v_taken_over
         from (
             select
                 q.id,
@@ -152,6 +154,14 @@ begin
             -- a job that somebody enqueued by hand for a completed document (G4)
             delete from ocr_queue as q where q.document_id = any(v_leftovers);
             continue;
+        end if;
+
+        if v_taken_over is not null then
+            -- the job was put back by hand, the document was not: the attempt that this
+            -- claim ends leaves its row like any other (G10)
+            perform from end_ocr_leases(
+                v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
+            );
         end if;
 
         v_jobs := v_jobs || v_picked_jobs;
