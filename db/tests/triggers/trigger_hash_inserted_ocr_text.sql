@@ -18,7 +18,9 @@ as $function$
 $function$;
 
 -- given: a document that is inserted with its result
-select pg_temp.import('one two three four five six seven eight nine ten') as imported \gset
+select pg_temp.import(
+    'one two three four five six seven eight nine ten'
+) as imported \gset
 
 -- then
 select is(

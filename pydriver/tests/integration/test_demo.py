@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,30 +70,41 @@ def test_plain_tables_come_to_harm_and_guarded_ones_do_not(
     result = run_demo(options, out, open_reader(seed))
     plain, guarded = result.plain, result.guarded
 
-    # One late writer after the other's result, and one page read for another.
-    assert plain.foreign == 2
+    # A hung read whose worker finds no other page to take has nothing to mix up, and
+    # is let go; with so few pages that may be one of them. The rest must come about.
+    for facts in (plain, guarded):
+        missing = sum(result.plan.count(kind) - facts.happened[kind] for kind in Kind)
+        assert missing <= 1
+
+    # The late writer after the other's result, and the page read for another.
+    assert plain.foreign == (
+        plain.happened[Kind.LATE_AFTER] + plain.happened[Kind.SHARED_FILE]
+    )
     # The late writer's, the overtaken worker's, and the second delivery's.
-    assert plain.overwritten == 3
+    assert plain.overwritten == (
+        plain.happened[Kind.LATE_AFTER]
+        + plain.happened[Kind.LATE_DURING]
+        + plain.happened[Kind.DUPLICATE]
+    )
     assert plain.lost == 1
     assert guarded.is_clean
     assert (guarded.foreign, guarded.overwritten, guarded.lost) == (0, 0, 0)
     assert guarded.completed == PAGES
-    assert guarded.refused == {
-        "already_completed": 1,
-        "source_mismatch": 1,
-        "stale_lease": 1,
-    }
-    assert guarded.repeated == 1
-    everything = {kind: result.plan.count(kind) for kind in Kind}
-    assert plain.happened == everything
-    assert guarded.happened == everything
+    assert Counter(guarded.refused) == Counter(
+        already_completed=guarded.happened[Kind.LATE_AFTER],
+        source_mismatch=guarded.happened[Kind.SHARED_FILE],
+        stale_lease=guarded.happened[Kind.LATE_DURING],
+    )
+    assert guarded.repeated == guarded.happened[Kind.DUPLICATE]
 
-    named = {one.reason: one for one in result.incidents}
-    assert named["source_mismatch"].read_from is not None
-    # Another lease was live; with few workers it may even be the same one's again.
-    assert named["stale_lease"].holder is not None
-    assert named["stale_lease"].text_of is not None
-    assert named["already_completed"].text_of is not None
+    for incident in result.incidents:
+        if incident.reason == "source_mismatch":
+            assert incident.read_from is not None
+        else:
+            assert incident.text_of is not None
+        if incident.reason == "stale_lease":
+            # Another lease was live; with few workers the same one's again, perhaps.
+            assert incident.holder is not None
 
 
 def test_the_demo_finds_out_when_the_guards_are_off(

@@ -10,7 +10,8 @@ select is_empty('select * from list_ocr_findings()', 'right states are no findin
 -- What is nearly a finding: old but enqueued or failed, the last attempt under way, a
 -- dead job beside the live one, a long text that one document alone carries.
 select pg_temp.complete(
-    pg_temp.add_document('healthy lone'), 'one two three four five six seven eight nine ten'
+    pg_temp.add_document('healthy lone'),
+    'one two three four five six seven eight nine ten'
 ) as token \gset
 update documents set updated_at = now() - interval '2 hours'
 where filename <> 'healthy new';

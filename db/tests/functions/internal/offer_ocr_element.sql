@@ -82,7 +82,8 @@ begin
     perform set_config('test.errcode', p_code, true);
     return throws_ok(
         format(
-            'select * from pg_temp.offer(pg_temp.result(%L, %L))', p_document_id, p_token
+            'select * from pg_temp.offer(pg_temp.result(%L, %L))',
+            p_document_id, p_token
         ),
         p_code,
         'the server is in trouble',
