@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -112,19 +113,22 @@ def test_the_demo_finds_out_when_the_guards_are_off(
     open_reader: Callable[[int], OpenReader],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # A late writer shares the connection of its worker.
+    one_at_a_time = threading.Lock()
+
     def write_past_the_guards(store: GuardedStore, task: Task, offer: Offer) -> bool:
         connection = store._connection
-        connection.execute("set session_replication_role = replica")
-        connection.execute(
-            "update documents set ocr_text = %s, ocr_status = 'completed',"
-            " ocr_confidence = 90, ocr_word_count = 1, ocr_completed_at = now(),"
-            " ocr_lease_token = null where id = %s",
-            [offer.reading.text, task.document_id],
-        )
-        connection.execute(
-            "delete from ocr_queue where document_id = %s", [task.document_id]
-        )
-        connection.execute("set session_replication_role = origin")
+        with one_at_a_time, connection.transaction():
+            connection.execute("set local session_replication_role = replica")
+            connection.execute(
+                "update documents set ocr_text = %s, ocr_status = 'completed',"
+                " ocr_confidence = 90, ocr_word_count = 1, ocr_completed_at = now(),"
+                " ocr_lease_token = null where id = %s",
+                [offer.reading.text, task.document_id],
+            )
+            connection.execute(
+                "delete from ocr_queue where document_id = %s", [task.document_id]
+            )
         return True
 
     monkeypatch.setattr(GuardedStore, "write", write_past_the_guards)
@@ -133,7 +137,11 @@ def test_the_demo_finds_out_when_the_guards_are_off(
         Console(file=io.StringIO(), width=100),
         open_reader(1),
     )
-    assert result.guarded.foreign == 2
+    happened = result.guarded.happened
+    assert result.guarded.foreign == (
+        happened[Kind.LATE_AFTER] + happened[Kind.SHARED_FILE]
+    )
+    assert result.guarded.foreign > 0
     assert not result.guarded.is_clean
 
 
@@ -159,7 +167,7 @@ def test_the_command_with_files_of_the_users_own(
     answer = CliRunner().invoke(main, [*demo, "--keep"])
     assert answer.exit_code == 0, answer.output
     told = json.loads(answer.stdout)
-    assert told["plain"]["foreign_text"] == 2
+    assert told["plain"]["foreign_text"] in (1, 2)
     assert told["guarded"]["foreign_text"] == 0
     assert told["guarded"]["completed"] == told["guarded"]["documents"] == PAGES
     assert "broken.png is left out" in answer.stderr
