@@ -286,7 +286,7 @@ def test_home(
 
 def test_home_of_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OCR_GUARDRAILS_HOME", raising=False)
-    monkeypatch.setenv("XDG_DATA_HOME", "/root/.local/share")
+    monkeypatch.setenv("XDG_DATA_HOME", "/home/someone/.local/share")
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert embedded.home() == Path("/var/lib/ocr-guardrails")
 
