@@ -7,6 +7,7 @@
 
 -- internal
 revoke execute on function admit_circuit_probe from public;
+revoke execute on function are_sha256_digits from public;
 revoke execute on function check_lease_arguments from public;
 revoke execute on function count_circuit_failure from public;
 revoke execute on function elapsed_ms from public;
@@ -25,6 +26,8 @@ revoke execute on function offer_ocr_element from public;
 revoke execute on function offer_ocr_results from public;
 revoke execute on function raise_final_result from public;
 revoke execute on function read_ocr_result from public;
+revoke execute on function record_ocr_incidents from public;
+revoke execute on function record_written_results from public;
 revoke execute on function reject_argument from public;
 revoke execute on function restart_replaced_job from public;
 revoke execute on function return_expired_leases from public;

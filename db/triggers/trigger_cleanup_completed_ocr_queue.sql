@@ -1,6 +1,10 @@
 -- Result, removal of the job and history row are one transaction (G3), whoever wrote
 -- the result. Row-level on purpose: a statement-level trigger would have to keep the
 -- rows of every unrelated bulk UPDATE of documents.
+-- offer_ocr_results() has removed the jobs and writes the history for the whole batch,
+-- which costs a third; for plain SQL it is done here. Whoever sets the setting by hand
+-- gains nothing: a job that is there is removed and recorded whatever it says, and only
+-- for a document whose job was deleted by hand does it matter.
 
 create or replace function cleanup_completed_ocr_queue()
 returns trigger
@@ -8,32 +12,25 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 as $function$
+declare
+    v_jobs ocr_queue [];
 begin
-    with removed as (
-        delete from ocr_queue as q
-        where q.document_id = new.id
-        returning
-            q.id, q.status, q.worker_id, q.attempts, q.priority, q.created_at,
-            q.run_after, q.started_at
-    )
-    insert into ocr_job_history (
-        document_id, job_id, outcome, worker_id, engine, attempt, priority, queued_at,
-        started_at, finished_at, wait_ms, processing_time_ms, confidence, word_count,
-        source_hash, lease_token
-    )
-    select
-        new.id, j.id, 'written', j.worker_id, new.ocr_engine, j.attempts, j.priority,
-        j.created_at, j.started_at, clock_timestamp(),
-        elapsed_ms(j.run_after, j.started_at),
-        new.ocr_processing_time_ms, new.ocr_confidence, new.ocr_word_count,
-        new.ocr_source_hash, new.ocr_result_token
-    from (values (true)) as o (one)
-    left join removed as j on j.status <> 'failed'
+    if exists (select from ocr_queue as q where q.document_id = new.id) then
+        with removed as (
+            delete from ocr_queue as q where q.document_id = new.id returning q.*
+        )
+        select array_agg(r::ocr_queue) into v_jobs from removed as r;
+    elsif current_setting('ocr_guardrails.history_follows', true) = 'on' then
+        return null;
+    end if;
     -- a result that is brought back is no new attempt
-    where new.ocr_result_token = old.ocr_lease_token;
+    if new.ocr_result_token = old.ocr_lease_token then
+        perform record_written_results(array[new.id], v_jobs);
+    end if;
     return null;
 end;
 $function$;

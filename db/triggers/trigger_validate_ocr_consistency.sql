@@ -14,34 +14,7 @@ set search_path from current
 as $function$
 declare
     v_outcome text;
-    v_is_result_changed constant boolean not null := (
-        new.ocr_text,
-        new.ocr_confidence,
-        new.ocr_word_count,
-        new.ocr_processing_time_ms,
-        new.ocr_engine,
-        new.ocr_source_hash,
-        new.ocr_text_hash,
-        new.ocr_completed_at,
-        new.ocr_result_token
-    ) is distinct from (
-        old.ocr_text,
-        old.ocr_confidence,
-        old.ocr_word_count,
-        old.ocr_processing_time_ms,
-        old.ocr_engine,
-        old.ocr_source_hash,
-        old.ocr_text_hash,
-        old.ocr_completed_at,
-        old.ocr_result_token
-    );
-    -- learning a hash or a size that was unknown is no replacement
-    v_is_file_replaced constant boolean not null := (
-        new.filename is distinct from old.filename
-        or new.file_path is distinct from old.file_path
-        or (old.file_hash is not null and new.file_hash is distinct from old.file_hash)
-        or (old.file_size is not null and new.file_size is distinct from old.file_size)
-    );
+    v_is_result_changed boolean;
 begin
     if new.ocr_claims is distinct from old.ocr_claims
         and (
@@ -56,51 +29,9 @@ begin
             hint = 'Leave the column alone; claim_ocr_jobs() changes it.';
     end if;
 
-    -- completed: nothing changes, except that requeue_document() takes it back, which
-    -- has set the result aside and enqueued a job by now (G4)
-    if old.ocr_status = 'completed' then
-        if new.ocr_status = 'completed' then
-            if v_is_result_changed then
-                perform raise_final_result(old.id, 'an UPDATE would change it');
-            end if;
-            return new;
-        end if;
-        if new.ocr_status is distinct from 'pending'
-            or not exists (
-                select from ocr_previous_results as r
-                where
-                    r.document_id = old.id
-                    and r.ocr_result_token is not distinct from old.ocr_result_token
-                    and r.ocr_text = old.ocr_text
-            )
-            or not exists (
-                select from ocr_queue as q
-                where q.document_id = old.id and q.status = 'pending'
-            )
-        then
-            perform raise_final_result(
-                old.id,
-                format(
-                    'an UPDATE would make it %s',
-                    coalesce(new.ocr_status, 'null')
-                )
-            );
-        end if;
-        new.ocr_text := null;
-        new.ocr_confidence := null;
-        new.ocr_word_count := null;
-        new.ocr_processing_time_ms := null;
-        new.ocr_engine := null;
-        new.ocr_source_hash := null;
-        new.ocr_text_hash := null;
-        new.ocr_completed_at := null;
-        new.ocr_result_token := null;
-        return new;
-    end if;
-
     -- a result is written: under the live lease (G1, G2, G6), or it is one that
     -- restore_previous_result() brings back
-    if new.ocr_status = 'completed' then
+    if new.ocr_status = 'completed' and old.ocr_status is distinct from 'completed' then
         v_outcome := judge_ocr_result(
             old.ocr_status, old.ocr_lease_token, old.ocr_result_token, old.ocr_claims,
             old.filename, old.file_hash,
@@ -108,17 +39,20 @@ begin
             new.ocr_text, new.ocr_confidence, new.ocr_word_count,
             true, false, null
         );
-        if v_outcome <> 'written' and exists (
-            select from ocr_previous_results as r
-            where
-                r.document_id = old.id
-                and r.ocr_completed_at = new.ocr_completed_at
-                and r.ocr_result_token is not distinct from new.ocr_result_token
-                and r.ocr_text = new.ocr_text
-                and r.ocr_confidence = new.ocr_confidence
-                and r.ocr_word_count = new.ocr_word_count
-        ) then
-            v_outcome := 'restored';
+        -- nested, since a condition with a subquery is a statement of its own each time
+        if v_outcome <> 'written' then
+            if exists (
+                select from ocr_previous_results as r
+                where
+                    r.document_id = old.id
+                    and r.ocr_completed_at = new.ocr_completed_at
+                    and r.ocr_result_token is not distinct from new.ocr_result_token
+                    and r.ocr_text = new.ocr_text
+                    and r.ocr_confidence = new.ocr_confidence
+                    and r.ocr_word_count = new.ocr_word_count
+            ) then
+                v_outcome := 'restored';
+            end if;
         end if;
         if v_outcome in ('implausible_result', 'source_mismatch') then
             raise exception using
@@ -163,6 +97,70 @@ begin
         return new;
     end if;
 
+    v_is_result_changed := (
+        new.ocr_text,
+        new.ocr_confidence,
+        new.ocr_word_count,
+        new.ocr_processing_time_ms,
+        new.ocr_engine,
+        new.ocr_source_hash,
+        new.ocr_text_hash,
+        new.ocr_completed_at,
+        new.ocr_result_token
+    ) is distinct from (
+        old.ocr_text,
+        old.ocr_confidence,
+        old.ocr_word_count,
+        old.ocr_processing_time_ms,
+        old.ocr_engine,
+        old.ocr_source_hash,
+        old.ocr_text_hash,
+        old.ocr_completed_at,
+        old.ocr_result_token
+    );
+
+    -- completed: nothing changes, except that requeue_document() takes it back, which
+    -- has set the result aside and enqueued a job by now (G4)
+    if old.ocr_status = 'completed' then
+        if new.ocr_status = 'completed' then
+            if v_is_result_changed then
+                perform raise_final_result(old.id, 'an UPDATE would change it');
+            end if;
+            return new;
+        end if;
+        if new.ocr_status is distinct from 'pending'
+            or not exists (
+                select from ocr_previous_results as r
+                where
+                    r.document_id = old.id
+                    and r.ocr_result_token is not distinct from old.ocr_result_token
+                    and r.ocr_text = old.ocr_text
+            )
+            or not exists (
+                select from ocr_queue as q
+                where q.document_id = old.id and q.status = 'pending'
+            )
+        then
+            perform raise_final_result(
+                old.id,
+                format(
+                    'an UPDATE would make it %s',
+                    coalesce(new.ocr_status, 'null')
+                )
+            );
+        end if;
+        new.ocr_text := null;
+        new.ocr_confidence := null;
+        new.ocr_word_count := null;
+        new.ocr_processing_time_ms := null;
+        new.ocr_engine := null;
+        new.ocr_source_hash := null;
+        new.ocr_text_hash := null;
+        new.ocr_completed_at := null;
+        new.ocr_result_token := null;
+        return new;
+    end if;
+
     if v_is_result_changed then
         raise exception using
             errcode = 'OG004',
@@ -178,9 +176,21 @@ begin
 
     -- the file is replaced under a live lease: whoever reads the old one is fenced off,
     -- and the job starts again on the new one (G1)
+    -- learning a hash or a size that was unknown is no replacement
     if old.ocr_status = 'processing'
         and new.ocr_status = 'processing'
-        and v_is_file_replaced
+        and (
+            new.filename is distinct from old.filename
+            or new.file_path is distinct from old.file_path
+            or (
+                old.file_hash is not null
+                and new.file_hash is distinct from old.file_hash
+            )
+            or (
+                old.file_size is not null
+                and new.file_size is distinct from old.file_size
+            )
+        )
     then
         perform restart_replaced_job(old.id, old.ocr_lease_token);
         new.ocr_status := 'pending';

@@ -38,7 +38,7 @@ return case
             'p_processing_time_ms must be zero or more, not %s',
             coalesce(p_processing_time_ms::text, 'null')
         )
-    when p_source_hash !~ '^[0-9a-f]{64}$'
+    when not are_sha256_digits(p_source_hash)
         then format(
             'p_source_hash must be null or a SHA-256 in 64 lower-case hexadecimal '
             'digits, not %s',

@@ -42,9 +42,16 @@ return case
         p_source_hash <> p_file_hash
         or (p_source_hash is null and p_require_source_hash)
         then 'source_mismatch'
-    when p_ocr_text !~ '\S' and p_confidence > 50
+    -- most texts show a word at their beginning, and the whole need not be looked at
+    when
+        p_confidence > 50
+        and left(p_ocr_text, 50) !~ '\S'
+        and p_ocr_text !~ '\S'
         then 'implausible_result'
-    when p_word_count > length(p_ocr_text)
+    -- a character has four bytes at most, and counting bytes costs nothing
+    when
+        p_word_count > octet_length(p_ocr_text) / 4
+        and p_word_count > length(p_ocr_text)
         then 'implausible_result'
     when
         p_word_count_tolerance is not null

@@ -1,7 +1,13 @@
 -- What is wrong, in one place: the validator counts these rows, find_inconsistencies()
--- shows them, the repair takes its cases from them. One pass over documents for the
--- states (the first that applies is a document's finding), one over the queue, and the
--- two special questions, files and shared texts, through their own indexes.
+-- shows them, the repair takes its cases from them.
+-- documents is read once, in a sequential scan that the server may run in parallel
+-- (which is why it stands in a statement of its own, without subqueries, and names the
+-- kinds that it is after: the planner must expect that few rows come out). Most
+-- documents are completed and done with after a few comparisons. Everything else is led
+-- by what is few and looks the documents up: jobs, and hashes that more than one text
+-- has, which the index on the hashes knows. There offset 0 keeps the planner from a
+-- join that would read every document again.
+-- No JIT: compiling takes longer than the statement on all but the largest tables.
 
 create or replace function list_ocr_findings()
 returns table (
@@ -13,118 +19,213 @@ returns table (
 language sql
 stable
 set search_path from current
+set jit = off
 begin atomic
+    with
+    -- the first kind that applies is a document's finding; whether a job is missing is
+    -- seen below
+    suspect as materialized (
+        select
+            s.id,
+            s.ocr_status,
+            s.has_lease,
+            s.kind
+        from (
+            select
+                d.id,
+                d.ocr_status,
+                d.ocr_lease_token is not null as has_lease,
+                case d.ocr_status
+                    when 'completed'
+                        then case
+                            when
+                                d.ocr_text is null
+                                or d.ocr_confidence is null
+                                or d.ocr_word_count is null
+                                then 'completed_without_result'
+                            when d.ocr_lease_token is not null
+                                then 'lease_without_processing'
+                            when d.ocr_source_hash <> d.file_hash
+                                then 'replaced_file_result'
+                        end
+                    when 'pending'
+                        then case
+                            when d.ocr_text is not null
+                                then 'result_without_completion'
+                            when d.ocr_lease_token is not null
+                                then 'lease_without_processing'
+                            when d.updated_at < now() - interval '1 hour'
+                                then 'pending_without_job'
+                        end
+                    when 'processing'
+                        then case
+                            when d.ocr_text is not null
+                                then 'result_without_completion'
+                            else 'processing_without_job'
+                        end
+                    when 'failed'
+                        then case
+                            when d.ocr_text is not null
+                                then 'result_without_completion'
+                            when d.ocr_lease_token is not null
+                                then 'lease_without_processing'
+                        end
+                    else 'invalid_status'
+                end as kind
+            from documents as d
+        ) as s
+        where s.kind in (
+            'completed_without_result', 'lease_without_processing',
+            'replaced_file_result', 'result_without_completion', 'pending_without_job',
+            'processing_without_job', 'invalid_status'
+        )
+    ),
+    wrong_document as (
+        select
+            s.id,
+            s.ocr_status,
+            case
+                when s.kind = 'pending_without_job' and j.document_id is not null
+                    then null
+                when s.kind = 'processing_without_job' and j.is_processing
+                    then case when not s.has_lease then 'lease_without_processing' end
+                else s.kind
+            end as kind
+        from suspect as s
+        left join (
+            select
+                q.document_id,
+                bool_or(q.status = 'processing') as is_processing
+            from ocr_queue as q
+            where q.status in ('pending', 'processing')
+            group by q.document_id
+        ) as j on j.document_id = s.id
+    ),
+    -- none, as long as the unique index is there
+    crowded_document as materialized (
+        select q.document_id
+        from ocr_queue as q
+        where q.status in ('pending', 'processing')
+        group by q.document_id
+        having count(*) > 1
+    ),
+    wrong_job as materialized (
+        select
+            s.id,
+            s.document_id,
+            s.ocr_status,
+            s.kind
+        from (
+            select
+                q.id,
+                q.document_id,
+                d.ocr_status,
+                case
+                    when d.id is null then 'orphaned_job'
+                    when q.status = 'failed' then null
+                    when d.ocr_status = 'completed' then 'job_of_completed_document'
+                    when
+                        q.document_id in (
+                            select c.document_id from crowded_document as c
+                        )
+                        and exists (
+                            select from ocr_queue as o
+                            where
+                                o.document_id = q.document_id
+                                and o.status in ('pending', 'processing')
+                                and (o.created_at, o.id) < (q.created_at, q.id)
+                        )
+                        then 'duplicate_live_job'
+                    when q.status = 'processing' and d.ocr_status <> 'processing'
+                        then 'job_without_processing_document'
+                    when d.ocr_status = 'failed' then 'job_of_failed_document'
+                    when q.status = 'pending' and q.attempts >= q.max_attempts
+                        then 'exhausted_pending_job'
+                end as kind
+            from ocr_queue as q
+            left join lateral (
+                select
+                    o.id,
+                    o.ocr_status
+                from documents as o
+                where o.id = q.document_id
+                offset 0
+            ) as d on true
+        ) as s
+        where s.kind is not null
+    ),
+    repeated_hash as materialized (
+        select d.ocr_text_hash
+        from documents as d
+        where d.ocr_text_hash is not null
+        group by d.ocr_text_hash
+        having count(*) > 1
+    ),
+    repeated_text as (
+        select
+            d.id,
+            d.ocr_word_count,
+            count(*) over w as documents,
+            count(d.file_hash) over w as known_files,
+            min(d.file_hash) over w as one_file,
+            max(d.file_hash) over w as another_file
+        from repeated_hash as h
+        cross join lateral (
+            select
+                o.id,
+                o.file_hash,
+                o.ocr_word_count
+            from documents as o
+            where o.ocr_text_hash = h.ocr_text_hash
+            offset 0
+        ) as d
+        window w as (partition by h.ocr_text_hash)
+    ),
+    changed_file as materialized (
+        select
+            c.document_id,
+            c.checked_at
+        from ocr_file_checks as c
+        inner join documents as d on d.id = c.document_id
+        where c.present and c.actual_hash <> d.file_hash
+    )
     select
-        s.kind,
-        s.id,
+        w.kind,
+        w.id,
         null,
-        case s.kind
+        case w.kind
             when 'invalid_status'
-                then format('ocr_status is %s', coalesce(s.ocr_status, 'null'))
+                then format('ocr_status is %s', coalesce(w.ocr_status, 'null'))
             when 'completed_without_result'
                 then 'completed, but text, confidence or word count is missing'
             when 'result_without_completion'
-                then format('%s, but it carries a text', s.ocr_status)
+                then format('%s, but it carries a text', w.ocr_status)
             when 'processing_without_job'
                 then 'processing, but no job works on it'
             when 'lease_without_processing'
-                then format('%s, but the lease does not fit that', s.ocr_status)
+                then format('%s, but the lease does not fit that', w.ocr_status)
             when 'pending_without_job'
                 then 'pending for more than an hour, but no job is enqueued'
             when 'replaced_file_result'
                 then 'the result was read from a file that has been replaced since'
         end
-    from (
-        select
-            d.id,
-            d.ocr_status,
-            case
-                when
-                    d.ocr_status is null
-                    or d.ocr_status not in (
-                        'pending', 'processing', 'completed', 'failed'
-                    )
-                    then 'invalid_status'
-                when
-                    d.ocr_status = 'completed'
-                    and (
-                        d.ocr_text is null
-                        or d.ocr_confidence is null
-                        or d.ocr_word_count is null
-                    )
-                    then 'completed_without_result'
-                when d.ocr_status <> 'completed' and d.ocr_text is not null
-                    then 'result_without_completion'
-                when
-                    d.ocr_status = 'processing'
-                    and not exists (
-                        select from ocr_queue as q
-                        where q.document_id = d.id and q.status = 'processing'
-                    )
-                    then 'processing_without_job'
-                when (d.ocr_status = 'processing') <> (d.ocr_lease_token is not null)
-                    then 'lease_without_processing'
-                when
-                    d.ocr_status = 'pending'
-                    and d.updated_at < now() - interval '1 hour'
-                    and not exists (
-                        select from ocr_queue as q
-                        where
-                            q.document_id = d.id
-                            and q.status in ('pending', 'processing')
-                    )
-                    then 'pending_without_job'
-                when
-                    d.ocr_status = 'completed'
-                    and d.ocr_source_hash <> d.file_hash
-                    then 'replaced_file_result'
-            end as kind
-        from documents as d
-    ) as s
-    where s.kind is not null
+    from wrong_document as w
+    where w.kind is not null
     union all
     select
-        s.kind,
-        s.document_id,
-        s.id,
-        case s.kind
+        w.kind,
+        w.document_id,
+        w.id,
+        case w.kind
             when 'orphaned_job' then 'its document does not exist'
             when 'job_of_completed_document' then 'its document is completed'
             when 'job_of_failed_document' then 'its document is failed'
             when 'job_without_processing_document'
-                then format('processing, but its document is %s', s.ocr_status)
+                then format('processing, but its document is %s', w.ocr_status)
             when 'duplicate_live_job' then 'its document has an older live job'
             when 'exhausted_pending_job' then 'pending, but its attempts are used up'
         end
-    from (
-        select
-            q.id,
-            q.document_id,
-            d.ocr_status,
-            case
-                when d.id is null then 'orphaned_job'
-                when q.status = 'failed' then null
-                when d.ocr_status = 'completed' then 'job_of_completed_document'
-                when
-                    exists (
-                        select from ocr_queue as o
-                        where
-                            o.document_id = q.document_id
-                            and o.id <> q.id
-                            and o.status in ('pending', 'processing')
-                            and (o.created_at, o.id) < (q.created_at, q.id)
-                    )
-                    then 'duplicate_live_job'
-                when q.status = 'processing' and d.ocr_status <> 'processing'
-                    then 'job_without_processing_document'
-                when d.ocr_status = 'failed' then 'job_of_failed_document'
-                when q.status = 'pending' and q.attempts >= q.max_attempts
-                    then 'exhausted_pending_job'
-            end as kind
-        from ocr_queue as q
-        left join documents as d on d.id = q.document_id
-    ) as s
-    where s.kind is not null
+    from wrong_job as w
     union all
     select
         'missing_file',
@@ -139,29 +240,19 @@ begin atomic
         c.document_id,
         null,
         format('the file had another SHA-256 at %s', c.checked_at)
-    from ocr_file_checks as c
-    inner join documents as d on d.id = c.document_id
-    where c.present and c.actual_hash <> d.file_hash
+    from changed_file as c
     union all
     select
         'shared_text',
-        d.id,
+        t.id,
         null,
         format('%s documents with different files carry this text', t.documents)
-    from (
-        select
-            e.ocr_text_hash,
-            count(*) as documents
-        from documents as e
-        where e.ocr_text_hash is not null
-        group by e.ocr_text_hash
-        having
-            count(*) > 1
-            and (count(distinct e.file_hash) > 1 or count(e.file_hash) < count(*))
-    ) as t
-    inner join documents as d on d.ocr_text_hash = t.ocr_text_hash
+    from repeated_text as t
     cross join ocr_settings as s
-    where s.id and d.ocr_word_count >= s.foreign_text_min_words;
+    where
+        s.id
+        and t.ocr_word_count >= s.foreign_text_min_words
+        and (t.known_files < t.documents or t.one_file <> t.another_file);
 end;
 
 comment on function list_ocr_findings is

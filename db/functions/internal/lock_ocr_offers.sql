@@ -3,33 +3,43 @@
 -- texts, so that two writers of the same text see each other (G7).
 
 create or replace function lock_ocr_offers(p_results ocr_result [])
-returns void
+returns ocr_id_types.document_ids%type
 language plpgsql
 volatile
 set search_path from current
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 as $function$
+declare
+    v_document_ids ocr_id_types.document_ids%type;
+    v_policy text;
+    v_min_words integer;
 begin
-    perform lock_ocr_documents(
-        array(
-            select distinct r.document_id
-            from unnest(p_results) as r
-            where r.document_id is not null
-        )
-    );
-    perform pg_advisory_xact_lock(h.hash)
-    from (
-        select distinct hash_ocr_text(r.ocr_text) as hash
+    v_document_ids := array(
+        select distinct r.document_id
         from unnest(p_results) as r
-        inner join ocr_settings as s
-            on s.id and s.foreign_text_policy = 'refuse'
-        where is_text_compared(r.ocr_text, r.word_count, s.foreign_text_min_words)
-        order by 1
-    ) as h;
+        where r.document_id is not null
+    );
+    perform lock_ocr_documents(v_document_ids);
+
+    select s.foreign_text_policy, s.foreign_text_min_words
+    into strict v_policy, v_min_words
+    from ocr_settings as s
+    where s.id;
+    if v_policy = 'refuse' then
+        perform pg_advisory_xact_lock(h.hash)
+        from (
+            select distinct hash_ocr_text(r.ocr_text) as hash
+            from unnest(p_results) as r
+            where is_text_compared(r.ocr_text, r.word_count, v_min_words)
+            order by 1
+        ) as h;
+    end if;
+    return v_document_ids;
 end;
 $function$;
 
 comment on function lock_ocr_offers is
 'Internal. Locks the documents of the given results and, under the policy refuse, their
-texts, until the transaction ends.';
+texts, until the transaction ends. Returns the ids of the documents, each once.';

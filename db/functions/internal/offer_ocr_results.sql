@@ -1,7 +1,7 @@
 -- Where results are written (G1-G4, G6, G7, G10, G11). update_ocr_safe() and
 -- update_ocr_batch_safe() are two doors to it; one result is a batch of one.
--- Three steps: lock the documents, judge and write in one statement, record what was
--- refused. The trigger removes the jobs and writes the history.
+-- Three steps: lock the documents, judge and write in one statement, record the history
+-- of what was written and an incident for what was refused.
 -- A second statement after the locks, because only a new snapshot sees what those had
 -- written for whom the locks were waited for.
 -- Elements that depend on each other (the same document twice, the same text twice) are
@@ -17,8 +17,11 @@ returns table (
 language plpgsql
 volatile
 set search_path from current
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
+-- read by the trigger that would otherwise write the history, row by row
+set ocr_guardrails.history_follows = on
 as $function$
 declare
     v_document_ids ocr_id_types.document_ids%type;
@@ -26,12 +29,14 @@ declare
     v_result ocr_result;
     v_is_dependent boolean := false;
     v_ordinal integer := 0;
+    v_outcomes text [];
+    v_invalids text [];
+    v_foreign_ids ocr_id_types.document_ids%type;
+    v_written ocr_id_types.document_ids%type;
+    v_jobs ocr_queue [];
+    v_details text [];
 begin
-    v_document_ids := array(
-        select distinct r.document_id from unnest(p_results) as r
-        where r.document_id is not null
-    );
-    perform lock_ocr_offers(p_results);
+    v_document_ids := lock_ocr_offers(p_results);
     select s.* into strict v_settings from ocr_settings as s where s.id;
 
     if cardinality(p_results) > 1 then
@@ -57,25 +62,18 @@ begin
         return;
     end if;
 
-    return query
     with
     judged as materialized (
         select
             r.ordinal,
             r.document_id,
-            r.expected_filename,
             r.ocr_text,
             r.confidence,
             r.word_count,
             r.processing_time_ms,
-            r.lease_token,
             r.source_hash,
             r.engine,
-            d.ocr_status,
             d.ocr_lease_token,
-            d.filename,
-            d.file_hash,
-            v.verdict,
             i.invalid,
             f.id as foreign_id,
             case
@@ -150,76 +148,36 @@ begin
             d.id = j.document_id
             and d.id = any(v_document_ids)
             and j.outcome = 'written'
+        returning d.id
     ),
-    described as (
-        select
-            j.*,
-            case j.outcome
-                when 'document_missing' then 'there is no such document'
-                when 'already_completed'
-                    then 'the document was completed under another lease'
-                when 'stale_lease'
-                    then case
-                        when j.ocr_status = 'processing'
-                            then 'another lease is live: the job was reset and claimed '
-                                'again'
-                        else format(
-                            'the document is %s: no lease is live', j.ocr_status
-                        )
-                    end
-                when 'lease_required'
-                    then 'no lease token was given, and the document was claimed more '
-                        'than once or the setting require_lease_token is on'
-                when 'filename_mismatch'
-                    then format(
-                        'the document''s filename is %L, not %L',
-                        j.filename, j.expected_filename
-                    )
-                when 'source_mismatch'
-                    then case
-                        when j.source_hash is null
-                            then 'no source hash was given, and the setting '
-                                'require_source_hash is on'
-                        else 'the text was read from other bytes than the document''s '
-                            'file'
-                    end
-                when 'implausible_result'
-                    then format(
-                        '%s words and confidence %s do not fit a text of %s characters',
-                        j.word_count, j.confidence, length(j.ocr_text)
-                    )
-                when 'rejected_by_database' then '22023: ' || j.invalid
-                when 'foreign_text'
-                    then format('document %s carries this very text', j.foreign_id)
-                when 'written'
-                    then 'document ' || j.foreign_id || ' carries this very text'
-            end as detail
-        from judged as j
-    ),
-    incident as (
-        insert into ocr_incidents (
-            reason, document_id, job_id, worker_id, offered_token, live_token,
-            expected_filename, actual_filename, offered_hash, actual_hash,
-            text_length, text_hash, other_document_id, detail
-        )
-        select
-            case when e.outcome = 'written' then 'foreign_text' else e.outcome end,
-            e.document_id, q.id, q.worker_id, e.lease_token, e.ocr_lease_token,
-            e.expected_filename, e.filename, e.source_hash, e.file_hash,
-            length(e.ocr_text), hash_ocr_text(e.ocr_text), e.foreign_id, e.detail
-        from described as e
-        left join ocr_queue as q
-            on
-                q.document_id = e.document_id
-                and q.document_id = any(v_document_ids)
-                and q.status = 'processing'
-        where
-            e.outcome not in ('written', 'already_written')
-            or e.foreign_id is not null
+    removed as (
+        delete from ocr_queue as q
+        using written as w
+        where q.document_id = w.id and q.document_id = any(v_document_ids)
+        returning q.*
     )
-    select e.ordinal::integer, e.document_id, e.outcome, e.detail
-    from described as e
-    order by e.ordinal;
+    select
+        array_agg(j.outcome order by j.ordinal),
+        array_agg(j.invalid order by j.ordinal),
+        array_agg(j.foreign_id order by j.ordinal),
+        array_agg(j.document_id) filter (where j.outcome = 'written'),
+        (select array_agg(m::ocr_queue) from removed as m)
+    into v_outcomes, v_invalids, v_foreign_ids, v_written, v_jobs
+    from judged as j;
+
+    if v_written is not null then
+        perform record_written_results(v_written, v_jobs);
+    end if;
+    if v_outcomes <> array_fill('written'::text, array[cardinality(v_outcomes)])
+        or num_nonnulls(variadic v_foreign_ids) > 0
+    then
+        v_details := record_ocr_incidents(
+            p_results, v_outcomes, v_invalids, v_foreign_ids
+        );
+    end if;
+    return query
+    select o.ordinal::integer, p_results[o.ordinal].document_id, o.outcome, o.detail
+    from unnest(v_outcomes, v_details) with ordinality as o (outcome, detail, ordinal);
 end;
 $function$;
 

@@ -8,6 +8,7 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 as $function$
@@ -36,7 +37,7 @@ begin
         or cardinality(p_actual_hashes) <> cardinality(p_document_ids)
         or exists (
             select from unnest(p_actual_hashes) as h (hash)
-            where h.hash !~ '^[0-9a-f]{64}$'
+            where not are_sha256_digits(h.hash)
         )
     then
         perform reject_argument(

@@ -15,6 +15,7 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
 as $function$
@@ -41,7 +42,7 @@ begin
         from json_array_elements(p_files) with ordinality as f (file, n)
         where
             f.file ->> 'filename' is null
-            or (f.file ->> 'file_hash' ~ '^[0-9a-f]{64}$') is not true
+            or are_sha256_digits(f.file ->> 'file_hash') is not true
             or (f.file ->> 'file_size' !~ '^[0-9]{1,18}$')
         order by f.n
         limit 1;
