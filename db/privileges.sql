@@ -22,6 +22,7 @@ revoke execute on function list_ocr_findings from public;
 revoke execute on function lock_ocr_documents from public;
 revoke execute on function notify_ocr_workers from public;
 revoke execute on function lock_ocr_offers from public;
+revoke execute on function offer_ocr_batch from public;
 revoke execute on function offer_ocr_element from public;
 revoke execute on function offer_ocr_results from public;
 revoke execute on function raise_final_result from public;
@@ -48,6 +49,7 @@ revoke execute on function extend_ocr_leases from public;
 revoke execute on function fail_ocr_job from public;
 revoke execute on function release_ocr_job from public;
 revoke execute on function report_ocr_progress from public;
+revoke execute on function update_ocr_arrays_safe from public;
 revoke execute on function update_ocr_batch_safe from public;
 revoke execute on function update_ocr_safe from public;
 

@@ -24,6 +24,8 @@ volatile
 set search_path from current
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $function$
 declare
@@ -94,7 +96,6 @@ begin
         from ended as e
         where
             q.id = e.job_id
-            and q.document_id = any(p_document_ids)
             and e.next_status <> 'removed'
     ),
     gone as (
@@ -102,7 +103,6 @@ begin
         using ended as e
         where
             q.id = e.job_id
-            and q.document_id = any(p_document_ids)
             and e.next_status = 'removed'
     ),
     replaced as (

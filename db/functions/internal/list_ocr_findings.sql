@@ -4,9 +4,9 @@
 -- (which is why it stands in a statement of its own, without subqueries, and names the
 -- kinds that it is after: the planner must expect that few rows come out). Most
 -- documents are completed and done with after a few comparisons. Everything else is led
--- by what is few and looks the documents up: jobs, and hashes that more than one text
--- has, which the index on the hashes knows. There offset 0 keeps the planner from a
--- join that would read every document again.
+-- by what is few and looks the documents up, never by a join that could read all of
+-- them again: jobs, and hashes that more than one text has, which the index on the
+-- hashes knows.
 -- No JIT: compiling takes longer than the statement on all but the largest tables.
 
 create or replace function list_ocr_findings()
@@ -74,11 +74,21 @@ begin atomic
                 end as kind
             from documents as d
         ) as s
-        where s.kind in (
-            'completed_without_result', 'lease_without_processing',
-            'replaced_file_result', 'result_without_completion', 'pending_without_job',
-            'processing_without_job', 'invalid_status'
-        )
+        where
+            s.kind in (
+                'completed_without_result', 'lease_without_processing',
+                'replaced_file_result', 'result_without_completion',
+                'pending_without_job', 'processing_without_job', 'invalid_status'
+            )
+    ),
+    live_job as (
+        select
+            q.document_id,
+            count(*) as jobs,
+            bool_or(q.status = 'processing') as is_processing
+        from ocr_queue as q
+        where q.status in ('pending', 'processing')
+        group by q.document_id
     ),
     wrong_document as (
         select
@@ -92,65 +102,62 @@ begin atomic
                 else s.kind
             end as kind
         from suspect as s
-        left join (
-            select
-                q.document_id,
-                bool_or(q.status = 'processing') as is_processing
-            from ocr_queue as q
-            where q.status in ('pending', 'processing')
-            group by q.document_id
-        ) as j on j.document_id = s.id
+        left join live_job as j on j.document_id = s.id
     ),
-    -- none, as long as the unique index is there
-    crowded_document as materialized (
-        select q.document_id
+    job as materialized (
+        select
+            q.id,
+            q.document_id,
+            q.status,
+            q.created_at,
+            q.attempts >= q.max_attempts as is_exhausted,
+            -- null: there is no such document
+            (
+                select coalesce(d.ocr_status, '')
+                from documents as d
+                where d.id = q.document_id
+            ) as document_status
         from ocr_queue as q
-        where q.status in ('pending', 'processing')
-        group by q.document_id
-        having count(*) > 1
     ),
     wrong_job as materialized (
         select
             s.id,
             s.document_id,
-            s.ocr_status,
+            s.document_status,
             s.kind
         from (
             select
-                q.id,
-                q.document_id,
-                d.ocr_status,
+                j.id,
+                j.document_id,
+                j.document_status,
                 case
-                    when d.id is null then 'orphaned_job'
-                    when q.status = 'failed' then null
-                    when d.ocr_status = 'completed' then 'job_of_completed_document'
+                    when j.document_status is null then 'orphaned_job'
+                    when j.status = 'failed' then null
+                    when j.document_status = 'completed'
+                        then 'job_of_completed_document'
                     when
-                        q.document_id in (
-                            select c.document_id from crowded_document as c
+                        j.document_id in (
+                            select l.document_id
+                            from live_job as l
+                            where l.jobs > 1
                         )
                         and exists (
                             select from ocr_queue as o
                             where
-                                o.document_id = q.document_id
+                                o.document_id = j.document_id
                                 and o.status in ('pending', 'processing')
-                                and (o.created_at, o.id) < (q.created_at, q.id)
+                                and (o.created_at, o.id) < (j.created_at, j.id)
                         )
                         then 'duplicate_live_job'
-                    when q.status = 'processing' and d.ocr_status <> 'processing'
+                    when
+                        j.status = 'processing'
+                        and j.document_status not in ('processing', '')
                         then 'job_without_processing_document'
-                    when d.ocr_status = 'failed' then 'job_of_failed_document'
-                    when q.status = 'pending' and q.attempts >= q.max_attempts
+                    when j.document_status = 'failed' then 'job_of_failed_document'
+                    when j.status = 'pending' and j.is_exhausted
                         then 'exhausted_pending_job'
                 end as kind
-            from ocr_queue as q
-            left join lateral (
-                select
-                    o.id,
-                    o.ocr_status
-                from documents as o
-                where o.id = q.document_id
-                offset 0
-            ) as d on true
+            from job as j
         ) as s
         where s.kind is not null
     ),
@@ -169,17 +176,12 @@ begin atomic
             count(d.file_hash) over w as known_files,
             min(d.file_hash) over w as one_file,
             max(d.file_hash) over w as another_file
-        from repeated_hash as h
-        cross join lateral (
-            select
-                o.id,
-                o.file_hash,
-                o.ocr_word_count
-            from documents as o
-            where o.ocr_text_hash = h.ocr_text_hash
-            offset 0
-        ) as d
-        window w as (partition by h.ocr_text_hash)
+        from documents as d
+        where
+            d.ocr_text_hash = any(
+                array(select h.ocr_text_hash from repeated_hash as h)
+            )
+        window w as (partition by d.ocr_text_hash)
     ),
     changed_file as materialized (
         select
@@ -221,7 +223,7 @@ begin atomic
             when 'job_of_completed_document' then 'its document is completed'
             when 'job_of_failed_document' then 'its document is failed'
             when 'job_without_processing_document'
-                then format('processing, but its document is %s', w.ocr_status)
+                then format('processing, but its document is %s', w.document_status)
             when 'duplicate_live_job' then 'its document has an older live job'
             when 'exhausted_pending_job' then 'pending, but its attempts are used up'
         end

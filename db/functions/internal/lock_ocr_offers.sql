@@ -3,7 +3,7 @@
 -- texts, so that two writers of the same text see each other (G7).
 
 create or replace function lock_ocr_offers(p_results ocr_result [])
-returns ocr_id_types.document_ids%type
+returns void
 language plpgsql
 volatile
 set search_path from current
@@ -12,16 +12,16 @@ set enable_seqscan = off
 set jit = off
 as $function$
 declare
-    v_document_ids ocr_id_types.document_ids%type;
     v_policy text;
     v_min_words integer;
 begin
-    v_document_ids := array(
-        select distinct r.document_id
-        from unnest(p_results) as r
-        where r.document_id is not null
+    perform lock_ocr_documents(
+        array(
+            select distinct r.document_id
+            from unnest(p_results) as r
+            where r.document_id is not null
+        )
     );
-    perform lock_ocr_documents(v_document_ids);
 
     select s.foreign_text_policy, s.foreign_text_min_words
     into strict v_policy, v_min_words
@@ -36,10 +36,9 @@ begin
             order by 1
         ) as h;
     end if;
-    return v_document_ids;
 end;
 $function$;
 
 comment on function lock_ocr_offers is
 'Internal. Locks the documents of the given results and, under the policy refuse, their
-texts, until the transaction ends. Returns the ids of the documents, each once.';
+texts, until the transaction ends.';

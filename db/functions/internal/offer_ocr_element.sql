@@ -19,7 +19,12 @@ begin
         select o.outcome, o.detail
         into strict outcome, detail
         from offer_ocr_results(
-            array[json_populate_record(null::ocr_result, p_element)]
+            array[
+                case
+                    when p_element is null then p_result
+                    else json_populate_record(null::ocr_result, p_element)
+                end
+            ]
         ) as o;
         return;
     exception
@@ -52,6 +57,6 @@ end;
 $function$;
 
 comment on function offer_ocr_element is
-'Internal. Offers one result of a batch by itself; p_result is what read_ocr_result()
-could read of it. An error that reading or writing it raises becomes the outcome
+'Internal. Offers one result of a batch by itself; where it came as json, p_result is
+what read_ocr_result() could read of p_element. An error that reading or writing it raises becomes the outcome
 rejected_by_database with SQLSTATE and message, and an incident.';

@@ -19,12 +19,15 @@ volatile
 set search_path from current
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+-- one index lookup per element: a condition = any(array) beside the join would sort the
+-- array anew for each of them
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 -- read by the trigger that would otherwise write the history, row by row
 set ocr_guardrails.history_follows = on
 as $function$
 declare
-    v_document_ids ocr_id_types.document_ids%type;
     v_settings ocr_settings;
     v_result ocr_result;
     v_is_dependent boolean := false;
@@ -36,7 +39,7 @@ declare
     v_jobs ocr_queue [];
     v_details text [];
 begin
-    v_document_ids := lock_ocr_offers(p_results);
+    perform lock_ocr_offers(p_results);
     select s.* into strict v_settings from ocr_settings as s where s.id;
 
     if cardinality(p_results) > 1 then
@@ -90,8 +93,7 @@ begin
             document_id, expected_filename, ocr_text, confidence, word_count,
             processing_time_ms, lease_token, source_hash, engine, ordinal
         )
-        left join documents as d
-            on d.id = r.document_id and d.id = any(v_document_ids)
+        left join documents as d on d.id = r.document_id
         cross join lateral (
             select judge_ocr_result(
                 d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
@@ -146,14 +148,13 @@ begin
         from judged as j
         where
             d.id = j.document_id
-            and d.id = any(v_document_ids)
             and j.outcome = 'written'
         returning d.id
     ),
     removed as (
         delete from ocr_queue as q
         using written as w
-        where q.document_id = w.id and q.document_id = any(v_document_ids)
+        where q.document_id = w.id
         returning q.*
     )
     select

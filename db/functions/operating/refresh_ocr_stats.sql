@@ -1,5 +1,6 @@
 -- SECURITY DEFINER, so that it works for a role that does not own the view. A refresh
--- that runs already will do: nobody waits behind it.
+-- that runs already will do: nobody waits behind it. No JIT, which would compile longer
+-- than it counts on all but the largest tables.
 
 create or replace function refresh_ocr_stats()
 returns boolean
@@ -7,6 +8,7 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set jit = off
 as $function$
 begin
     if not pg_try_advisory_xact_lock(

@@ -16,6 +16,8 @@ security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 set jit = off
 as $function$
 declare
@@ -63,8 +65,6 @@ begin
         on d.id = l.document_id and d.ocr_lease_token = l.lease_token
     where
         q.document_id = l.document_id
-        and q.document_id = any(p_document_ids)
-        and d.id = any(p_document_ids)
         and q.status = 'processing'
     returning q.document_id, q.lease_expires_at;
 end;
