@@ -13,6 +13,7 @@ revoke execute on function count_circuit_failure from public;
 revoke execute on function elapsed_ms from public;
 revoke execute on function end_ocr_leases from public;
 revoke execute on function fail_rejected_job from public;
+revoke execute on function list_foreign_texts from public;
 revoke execute on function find_invalid_result from public;
 revoke execute on function hash_ocr_text from public;
 revoke execute on function lock_live_lease from public;
@@ -26,13 +27,15 @@ revoke execute on function offer_ocr_batch from public;
 revoke execute on function offer_ocr_element from public;
 revoke execute on function offer_ocr_results from public;
 revoke execute on function raise_final_result from public;
+revoke execute on function read_claim_marks from public;
 revoke execute on function read_ocr_result from public;
-revoke execute on function record_ocr_incidents from public;
+revoke execute on function record_ocr_refusals from public;
 revoke execute on function record_written_results from public;
 revoke execute on function reject_argument from public;
 revoke execute on function restart_replaced_job from public;
 revoke execute on function return_expired_leases from public;
 revoke execute on function set_circuit_state from public;
+revoke execute on function set_claim_marks from public;
 revoke execute on function start_ocr_jobs from public;
 
 -- producing

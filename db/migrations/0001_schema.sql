@@ -143,7 +143,7 @@ create table ocr_queue (
     priority integer not null default 5,
     attempts integer not null default 0,
     max_attempts integer not null default 3,
-    run_after timestamptz not null default now(),
+    run_after timestamptz not null default clock_timestamp(),
     created_at timestamptz not null default now(),
     started_at timestamptz,
     heartbeat_at timestamptz,
@@ -595,6 +595,37 @@ comment on sequence ocr_expiry_sweep_clock is
 'When a claim will look for expired leases next, in milliseconds since 1970. A sequence,
 because setting it is not transactional: a claim whose transaction stays open must not
 keep the others from looking.';
+
+-- Where claims begin to look, per priority: set_claim_marks() says why and how.
+-- Sequences for the same reason, and because a row of a table would itself gather dead
+-- versions just when the marks are needed. Unlogged: after a crash there are no marks.
+do $do$
+begin
+    execute 'create unlogged sequence ocr_claim_look_clock minvalue 0 start 0';
+    execute 'create unlogged sequence ocr_claim_whole_clock minvalue 0 start 0';
+    for v_priority in 0 .. 10 loop
+        execute format(
+            'create unlogged sequence %I minvalue 0 start 0',
+            'ocr_claim_mark_' || v_priority
+        );
+        execute format(
+            'comment on sequence %I is %L',
+            'ocr_claim_mark_' || v_priority,
+            format(
+                'No pending job of priority %s was due before this time when a claim '
+                'last looked, in microseconds since 1970.',
+                v_priority
+            )
+        );
+    end loop;
+end
+$do$;
+
+comment on sequence ocr_claim_look_clock is
+'When a claim will set the marks anew, in milliseconds since 1970.';
+comment on sequence ocr_claim_whole_clock is
+'When the marks will be set from the whole queue again, in milliseconds since 1970;
+0: they are not in use.';
 
 create table ocr_file_checks (
     document_id uuid not null,

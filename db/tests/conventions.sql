@@ -278,7 +278,7 @@ select
     k.reason
 from (
     values
-    ('update_ocr_batch_safe', 'the results are then offered one by one'),
+    ('offer_ocr_batch', 'the results are then offered one by one'),
     ('offer_ocr_element', 'the error is recorded as the outcome of this result')
 ) as k (name, reason);
 

@@ -1,8 +1,8 @@
 -- What all ways of offering many results have in common. The whole batch is one
 -- statement. Only when it cannot be read, or the statement raises, is each element
--- offered alone, inside its own savepoint, so that one bad result never takes the others
--- down. All locks are taken before that, since a savepoint per element would take them
--- one after the other (G12).
+-- offered alone, inside its own savepoint, so that one bad result never takes the
+-- others down. All locks are taken before that, since a savepoint per element would
+-- take them one after the other (G12).
 
 create or replace function offer_ocr_batch(
     p_results ocr_result [],
@@ -37,7 +37,7 @@ begin
         exception
             when transaction_rollback then
                 raise;
-            -- nothing is swallowed: whatever else it was comes again, element by element
+            -- nothing is swallowed: what else it was comes again, element by element
             when others then
                 v_is_whole := false;
         end;

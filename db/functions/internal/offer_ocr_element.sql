@@ -58,5 +58,6 @@ $function$;
 
 comment on function offer_ocr_element is
 'Internal. Offers one result of a batch by itself; where it came as json, p_result is
-what read_ocr_result() could read of p_element. An error that reading or writing it raises becomes the outcome
-rejected_by_database with SQLSTATE and message, and an incident.';
+what read_ocr_result() could read of p_element. An error that reading or writing it
+raises becomes the outcome rejected_by_database with SQLSTATE and message, and an
+incident.';

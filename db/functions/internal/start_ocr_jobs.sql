@@ -28,7 +28,11 @@ begin
     select
         d.id,
         p_priority,
-        p_run_after,
+        -- in the order in which they came, and each at a time of its own, so that a
+        -- mark can stand between any two (set_claim_marks())
+        p_run_after
+        + (row_number() over (order by d.created_at, d.id) - 1)
+        * interval '1 microsecond',
         coalesce(p_max_attempts, s.default_max_attempts),
         d.file_size
     from documents as d

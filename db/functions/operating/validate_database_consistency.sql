@@ -1,3 +1,6 @@
+-- How many documents and jobs there are matters only where something was found: the
+-- scalar subqueries are not evaluated before.
+
 create or replace function validate_database_consistency()
 returns table (
     orphaned_queue_items bigint,
@@ -64,12 +67,6 @@ begin atomic
             count(distinct f.document_id) filter (where f.job_id is null)
             + count(distinct f.job_id) as with_finding
         from findings as f
-    ),
-    document_total as (
-        select count(*) as n from documents
-    ),
-    job_total as (
-        select count(*) as n from ocr_queue
     )
     select
         c.orphaned_job,
@@ -80,7 +77,19 @@ begin atomic
         + c.job_without_processing_document + c.duplicate_live_job
         + c.exhausted_pending_job,
         -- cut, not rounded: 100 means that there is no finding
-        trunc(100 * (1 - c.with_finding::numeric / greatest(d.n + j.n, 1)), 2),
+        case
+            when c.with_finding = 0 then 100.00
+            else trunc(
+                100 * (
+                    1 - c.with_finding::numeric / greatest(
+                        (select count(*) from documents)
+                        + (select count(*) from ocr_queue),
+                        1
+                    )
+                ),
+                2
+            )
+        end,
         c.invalid_status,
         c.completed_without_result,
         c.result_without_completion,
@@ -95,9 +104,7 @@ begin atomic
         c.exhausted_pending_job,
         c.changed_file,
         c.shared_text
-    from counted as c
-    cross join document_total as d
-    cross join job_total as j;
+    from counted as c;
 end;
 
 comment on function validate_database_consistency is

@@ -1,7 +1,7 @@
 create or replace function enqueue_ocr_job(
     p_document_id documents.id%type,
     p_priority integer default 5,
-    p_run_after timestamptz default now(),
+    p_run_after timestamptz default clock_timestamp(),
     p_max_attempts integer default null
 )
 returns ocr_queue.id%type

@@ -5,7 +5,7 @@
 create or replace function enqueue_ocr_jobs(
     p_document_ids ocr_id_types.document_ids%type,
     p_priority integer default 5,
-    p_run_after timestamptz default now(),
+    p_run_after timestamptz default clock_timestamp(),
     p_max_attempts integer default null
 )
 returns table (

@@ -1,11 +1,12 @@
 -- Takes the jobs that are due, highest priority first, then oldest due; each becomes
 -- processing under a new lease (G2, G5). Waits for nobody (G12): a job is taken with
 -- its document or passed over, whoever holds either; the order of the locks does not
--- matter when neither is waited for. Cost: one index range per priority that has
--- pending jobs. Jobs that wait out a backoff stand behind the due ones of their
--- priority and are not visited. The planner settings pin nested loops over indexes:
--- with a parameter as limit it would expect a tenth of the table and choose scans of
--- both tables, or compile the statement.
+-- matter when neither is waited for. Cost: one descent of the index per priority; jobs
+-- that wait out a backoff stand behind the due ones of their priority and are not
+-- visited, nor are the entries of jobs long since taken (set_claim_marks()). The
+-- planner settings pin nested loops over indexes: with a parameter as limit it would
+-- expect a tenth of the table and choose scans of both tables, or compile the
+-- statement.
 
 create or replace function claim_ocr_jobs(
     p_worker_id text,
@@ -41,10 +42,10 @@ declare
     v_now constant timestamptz := clock_timestamp();
     v_settings ocr_settings;
     v_state ocr_queue_state;
-    v_priority integer;
+    v_clock record;
+    v_marks timestamptz [];
     v_wanted integer := p_batch_size;
     v_is_probe boolean := false;
-    v_picked_jobs ocr_id_types.document_ids%type;
     v_leftovers ocr_id_types.document_ids%type;
     v_taken_over ocr_id_types.document_ids%type;
     v_jobs ocr_id_types.document_ids%type;
@@ -69,10 +70,21 @@ begin
     select s.* into strict v_settings from ocr_settings as s where s.id;
     select t.* into strict v_state from ocr_queue_state as t where t.id;
 
-    if (select c.last_value from ocr_expiry_sweep_clock as c)
-        <= extract(epoch from v_now) * 1000
-    then
+    select
+        to_timestamp(e.last_value / 1000.0) as sweep_at,
+        to_timestamp(l.last_value / 1000.0) as look_at,
+        w.last_value > 0 as has_marks
+    into v_clock
+    from ocr_expiry_sweep_clock as e
+    cross join ocr_claim_look_clock as l
+    cross join ocr_claim_whole_clock as w;
+    if v_clock.sweep_at <= v_now then
         perform return_expired_leases();
+    end if;
+    if v_clock.look_at <= v_now then
+        v_marks := set_claim_marks();
+    elsif v_clock.has_marks then
+        v_marks := read_claim_marks();
     end if;
 
     if v_state.paused_at is not null then
@@ -125,56 +137,47 @@ begin
         );
     end if;
 
-    v_priority := (
-        select max(q.priority) from ocr_queue as q where q.status = 'pending'
-    );
-    while v_priority is not null and v_wanted > 0 loop
+    while v_wanted > 0 loop
         select
             array_agg(p.id) filter (where p.ocr_status <> 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'processing')
-        into v_picked_jobs, v_leftovers, v_taken_over
+        into v_jobs, v_leftovers, v_taken_over
         from (
-            select
-                q.id,
-                q.document_id,
-                d.ocr_status
-            from ocr_queue as q
-            inner join documents as d on d.id = q.document_id
-            where
-                q.status = 'pending'
-                and q.priority = v_priority
-                and q.run_after <= v_now
-            order by q.run_after
+            select o.id, o.document_id, o.ocr_status
+            from generate_series(10, 0, -1) as n (priority)
+            cross join lateral (
+                select
+                    q.id,
+                    q.document_id,
+                    d.ocr_status
+                from ocr_queue as q
+                inner join documents as d on d.id = q.document_id
+                where
+                    q.status = 'pending'
+                    and q.priority = n.priority
+                    and q.run_after >= coalesce(v_marks[n.priority + 1], '-infinity')
+                    and q.run_after <= v_now
+                order by q.run_after
+                limit v_wanted
+                for no key update of d skip locked
+                for update of q skip locked
+            ) as o
             limit v_wanted
-            for no key update of d skip locked
-            for update of q skip locked
         ) as p;
-
-        if v_leftovers is not null then
-            -- a job that somebody enqueued by hand for a completed document (G4)
-            delete from ocr_queue as q where q.document_id = any(v_leftovers);
-            continue;
-        end if;
-
-        if v_taken_over is not null then
-            -- the job was put back by hand, the document was not: the attempt that this
-            -- claim ends leaves its row like any other (G10)
-            perform from end_ocr_leases(
-                v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
-            );
-        end if;
-
-        v_jobs := v_jobs || v_picked_jobs;
-        v_wanted := v_wanted - coalesce(cardinality(v_picked_jobs), 0);
-        v_priority := (
-            select max(q.priority)
-            from ocr_queue as q
-            where q.status = 'pending' and q.priority < v_priority
-        );
+        exit when v_leftovers is null;
+        -- jobs that somebody enqueued by hand for completed documents (G4)
+        delete from ocr_queue as q where q.document_id = any(v_leftovers);
     end loop;
     if v_jobs is null then
         return;
+    end if;
+    if v_taken_over is not null then
+        -- the job was put back by hand, the document was not: the attempt that this
+        -- claim ends leaves its row like any other (G10)
+        perform from end_ocr_leases(
+            v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
+        );
     end if;
 
     return query
@@ -209,17 +212,6 @@ begin
             j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
             d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
             j.lease_expires_at, j.run_after
-    ),
-    probe as (
-        update ocr_queue_state as t
-        set
-            circuit_state = 'half_open',
-            circuit_changed_at = v_now,
-            circuit_open_until = null,
-            circuit_probe_document_id = c.id,
-            circuit_probe_token = c.ocr_lease_token
-        from claimed as c
-        where t.id and v_is_probe
     )
     select
         c.job_id,
@@ -236,6 +228,19 @@ begin
         c.lease_expires_at
     from claimed as c
     order by c.priority desc, c.run_after, c.job_id;
+
+    if v_is_probe then
+        update ocr_queue_state as t
+        set
+            circuit_state = 'half_open',
+            circuit_changed_at = v_now,
+            circuit_open_until = null,
+            circuit_probe_document_id = d.id,
+            circuit_probe_token = d.ocr_lease_token
+        from ocr_queue as q
+        inner join documents as d on d.id = q.document_id
+        where t.id and q.id = any(v_jobs);
+    end if;
 end;
 $function$;
 

@@ -4,7 +4,7 @@
 begin;
 \ir ../fixtures.psql
 \ir ../operating/inconsistencies.psql
-select plan(4);
+select plan(7);
 
 select is_empty('select * from list_ocr_findings()', 'right states are no finding');
 -- What is nearly a finding: old but enqueued or failed, the last attempt under way, a
@@ -70,6 +70,73 @@ select results_eq(
         ('only a dead job', 'pending_without_job')
     $$,
     'one part of it is enough'
+);
+
+-- A large table is read once, and what is looked up in it is led by what is few.
+delete from documents;
+delete from ocr_queue;
+create unique index idx_ocr_queue_unique_pending_document
+on ocr_queue (document_id) where status in ('pending', 'processing');
+insert into documents (
+    filename, file_hash, ocr_status, ocr_text, ocr_confidence, ocr_word_count,
+    ocr_completed_at
+)
+select
+    'page ' || n, encode(sha256(int4send(n)), 'hex'), 'completed',
+    repeat(md5(n::text) || ' ', 20), 90, 20, now()
+from generate_series(1, 3000) as n;
+insert into documents (filename, updated_at)
+select 'waiting ' || n, now() - interval '2 hours' from generate_series(1, 1000) as n;
+select enqueue_pending_documents(1000) as enqueued \gset
+-- the same text in two files
+update documents set file_hash = repeat('7', 64) where filename = 'page 1';
+insert into documents (
+    filename, ocr_status, ocr_text, ocr_confidence, ocr_word_count, ocr_completed_at
+)
+select 'page 1 again', 'completed', d.ocr_text, 90, 20, now()
+from documents as d
+where d.filename = 'page 1';
+analyze documents, ocr_queue;
+-- as VACUUM would leave it, which no transaction can run
+update pg_class set relallvisible = relpages where oid = 'documents'::regclass;
+create temporary table before as
+select
+    s.seq_tup_read,
+    s.idx_tup_fetch
+from pg_stat_xact_user_tables as s
+where s.relid = 'documents'::regclass;
+create temporary table found as select * from list_ocr_findings();
+create temporary table reading as
+select
+    s.seq_tup_read - b.seq_tup_read as scanned,
+    s.idx_tup_fetch - b.idx_tup_fetch as looked_up
+from pg_stat_xact_user_tables as s
+cross join before as b
+where s.relid = 'documents'::regclass;
+select results_eq(
+    $$
+        select d.filename, f.kind
+        from found as f
+        inner join documents as d on d.id = f.document_id
+        order by 1
+    $$,
+    $$values ('page 1', 'shared_text'), ('page 1 again', 'shared_text')$$,
+    'two documents in four thousand share a text'
+);
+select cmp_ok(
+    (select r.scanned from reading as r),
+    '<=',
+    -- a scan may look at one row to see that there is nothing to join it with
+    (select count(*) + 1 from documents),
+    'to find them every document is read once'
+);
+select cmp_ok(
+    (select r.looked_up from reading as r),
+    '<=',
+    -- the index on the hashes once, where without VACUUM each entry is looked up; each
+    -- job; each text of a hash that two have
+    (select count(*) from documents) + (select count(*) + 10 from ocr_queue),
+    'and looked up only for jobs and for texts that are repeated'
 );
 
 select * from finish();

@@ -10,14 +10,15 @@ select enqueue_ocr_job(:'document') as job \gset
 select results_eq(
     $$
         select
-            q.id, q.status, q.priority, q.attempts, q.max_attempts, q.run_after,
+            q.id, q.status, q.priority, q.attempts, q.max_attempts,
+            q.run_after between now() and clock_timestamp(),
             q.created_at, q.file_size, q.worker_id
         from ocr_queue as q
     $$,
     format(
         $$
             values
-            (%L::uuid, 'pending', 5, 0, 3, now(), now(), 4711::bigint, null::text)
+            (%L::uuid, 'pending', 5, 0, 3, true, now(), 4711::bigint, null::text)
         $$,
         :'job'
     ),
@@ -35,10 +36,12 @@ select is(
 );
 select results_eq(
     $$
-        select q.priority, q.run_after, q.max_attempts, count(*) over ()
+        select
+            q.priority, q.run_after <= clock_timestamp(), q.max_attempts,
+            count(*) over ()
         from ocr_queue as q
     $$,
-    $$values (5, now(), 3, 1::bigint)$$,
+    $$values (5, true, 3, 1::bigint)$$,
     'unchanged'
 );
 select pg_temp.claim(:'document') as token \gset

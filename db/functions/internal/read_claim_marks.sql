@@ -1,0 +1,28 @@
+-- Read only while the marks are in use.
+
+create or replace function read_claim_marks()
+returns timestamptz []
+language plpgsql
+volatile
+set search_path from current
+as $function$
+begin
+    return array[
+        to_timestamp((select m.last_value from ocr_claim_mark_0 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_1 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_2 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_3 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_4 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_5 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_6 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_7 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_8 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_9 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_10 as m) / 1e6)
+    ];
+end;
+$function$;
+
+comment on function read_claim_marks is
+'Internal. For each priority from 0 to 10 the time before which no pending job was due
+when a claim last looked.';
