@@ -121,6 +121,7 @@ holds the lock. Works behind a transaction pooler and needs no open connection. 
 CREATE FUNCTION public.admit_circuit_probe() RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -173,12 +174,30 @@ Closes the circuit when the last probe''s result was written.';
 
 
 --
+-- Name: are_sha256_digits(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.are_sha256_digits(p_hash text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((octet_length(p_hash) = 64) AND (p_hash ~ '^[0-9a-f]+$'::text));
+
+
+--
+-- Name: FUNCTION are_sha256_digits(p_hash text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.are_sha256_digits(p_hash text) IS 'Internal. Whether a text is a SHA-256 in 64 lower-case hexadecimal digits; null for
+null.';
+
+
+--
 -- Name: cancel_ocr_job(uuid, text); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.cancel_ocr_job(p_document_id uuid, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -280,6 +299,7 @@ COMMENT ON FUNCTION public.check_lease_arguments(p_document_id uuid, p_lease_tok
 CREATE FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer DEFAULT 1, p_lease interval DEFAULT NULL::interval, p_raise_if_closed boolean DEFAULT false) RETURNS TABLE(job_id uuid, document_id uuid, filename text, file_path text, file_hash text, file_size bigint, mime_type text, priority integer, attempt integer, max_attempts integer, lease_token uuid, lease_expires_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -289,10 +309,10 @@ declare
     v_now constant timestamptz := clock_timestamp();
     v_settings ocr_settings;
     v_state ocr_queue_state;
-    v_priority integer;
+    v_clock record;
+    v_marks timestamptz [];
     v_wanted integer := p_batch_size;
     v_is_probe boolean := false;
-    v_picked_jobs ocr_id_types.document_ids%type;
     v_leftovers ocr_id_types.document_ids%type;
     v_taken_over ocr_id_types.document_ids%type;
     v_jobs ocr_id_types.document_ids%type;
@@ -317,10 +337,21 @@ begin
     select s.* into strict v_settings from ocr_settings as s where s.id;
     select t.* into strict v_state from ocr_queue_state as t where t.id;
 
-    if (select c.last_value from ocr_expiry_sweep_clock as c)
-        <= extract(epoch from v_now) * 1000
-    then
+    select
+        to_timestamp(e.last_value / 1000.0) as sweep_at,
+        to_timestamp(l.last_value / 1000.0) as look_at,
+        w.last_value > 0 as has_marks
+    into v_clock
+    from ocr_expiry_sweep_clock as e
+    cross join ocr_claim_look_clock as l
+    cross join ocr_claim_whole_clock as w;
+    if v_clock.sweep_at <= v_now then
         perform return_expired_leases();
+    end if;
+    if v_clock.look_at <= v_now then
+        v_marks := set_claim_marks();
+    elsif v_clock.has_marks then
+        v_marks := read_claim_marks();
     end if;
 
     if v_state.paused_at is not null then
@@ -373,56 +404,47 @@ begin
         );
     end if;
 
-    v_priority := (
-        select max(q.priority) from ocr_queue as q where q.status = 'pending'
-    );
-    while v_priority is not null and v_wanted > 0 loop
+    while v_wanted > 0 loop
         select
             array_agg(p.id) filter (where p.ocr_status <> 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'processing')
-        into v_picked_jobs, v_leftovers, v_taken_over
+        into v_jobs, v_leftovers, v_taken_over
         from (
-            select
-                q.id,
-                q.document_id,
-                d.ocr_status
-            from ocr_queue as q
-            inner join documents as d on d.id = q.document_id
-            where
-                q.status = 'pending'
-                and q.priority = v_priority
-                and q.run_after <= v_now
-            order by q.run_after
+            select o.id, o.document_id, o.ocr_status
+            from generate_series(10, 0, -1) as n (priority)
+            cross join lateral (
+                select
+                    q.id,
+                    q.document_id,
+                    d.ocr_status
+                from ocr_queue as q
+                inner join documents as d on d.id = q.document_id
+                where
+                    q.status = 'pending'
+                    and q.priority = n.priority
+                    and q.run_after >= coalesce(v_marks[n.priority + 1], '-infinity')
+                    and q.run_after <= v_now
+                order by q.run_after
+                limit v_wanted
+                for no key update of d skip locked
+                for update of q skip locked
+            ) as o
             limit v_wanted
-            for no key update of d skip locked
-            for update of q skip locked
         ) as p;
-
-        if v_leftovers is not null then
-            -- a job that somebody enqueued by hand for a completed document (G4)
-            delete from ocr_queue as q where q.document_id = any(v_leftovers);
-            continue;
-        end if;
-
-        if v_taken_over is not null then
-            -- the job was put back by hand, the document was not: the attempt that this
-            -- claim ends leaves its row like any other (G10)
-            perform from end_ocr_leases(
-                v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
-            );
-        end if;
-
-        v_jobs := v_jobs || v_picked_jobs;
-        v_wanted := v_wanted - coalesce(cardinality(v_picked_jobs), 0);
-        v_priority := (
-            select max(q.priority)
-            from ocr_queue as q
-            where q.status = 'pending' and q.priority < v_priority
-        );
+        exit when v_leftovers is null;
+        -- jobs that somebody enqueued by hand for completed documents (G4)
+        delete from ocr_queue as q where q.document_id = any(v_leftovers);
     end loop;
     if v_jobs is null then
         return;
+    end if;
+    if v_taken_over is not null then
+        -- the job was put back by hand, the document was not: the attempt that this
+        -- claim ends leaves its row like any other (G10)
+        perform from end_ocr_leases(
+            v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
+        );
     end if;
 
     return query
@@ -457,17 +479,6 @@ begin
             j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
             d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
             j.lease_expires_at, j.run_after
-    ),
-    probe as (
-        update ocr_queue_state as t
-        set
-            circuit_state = 'half_open',
-            circuit_changed_at = v_now,
-            circuit_open_until = null,
-            circuit_probe_document_id = c.id,
-            circuit_probe_token = c.ocr_lease_token
-        from claimed as c
-        where t.id and v_is_probe
     )
     select
         c.job_id,
@@ -484,6 +495,19 @@ begin
         c.lease_expires_at
     from claimed as c
     order by c.priority desc, c.run_after, c.job_id;
+
+    if v_is_probe then
+        update ocr_queue_state as t
+        set
+            circuit_state = 'half_open',
+            circuit_changed_at = v_now,
+            circuit_open_until = null,
+            circuit_probe_document_id = d.id,
+            circuit_probe_token = d.ocr_lease_token
+        from ocr_queue as q
+        inner join documents as d on d.id = q.document_id
+        where t.id and q.id = any(v_jobs);
+    end if;
 end;
 $$;
 
@@ -508,32 +532,25 @@ worker without name, a batch outside 1 to 10000, a lease outside 1 second to 1 d
 CREATE FUNCTION public.cleanup_completed_ocr_queue() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+declare
+    v_jobs ocr_queue [];
 begin
-    with removed as (
-        delete from ocr_queue as q
-        where q.document_id = new.id
-        returning
-            q.id, q.status, q.worker_id, q.attempts, q.priority, q.created_at,
-            q.run_after, q.started_at
-    )
-    insert into ocr_job_history (
-        document_id, job_id, outcome, worker_id, engine, attempt, priority, queued_at,
-        started_at, finished_at, wait_ms, processing_time_ms, confidence, word_count,
-        source_hash, lease_token
-    )
-    select
-        new.id, j.id, 'written', j.worker_id, new.ocr_engine, j.attempts, j.priority,
-        j.created_at, j.started_at, clock_timestamp(),
-        elapsed_ms(j.run_after, j.started_at),
-        new.ocr_processing_time_ms, new.ocr_confidence, new.ocr_word_count,
-        new.ocr_source_hash, new.ocr_result_token
-    from (values (true)) as o (one)
-    left join removed as j on j.status <> 'failed'
+    if exists (select from ocr_queue as q where q.document_id = new.id) then
+        with removed as (
+            delete from ocr_queue as q where q.document_id = new.id returning q.*
+        )
+        select array_agg(r::ocr_queue) into v_jobs from removed as r;
+    elsif current_setting('ocr_guardrails.history_follows', true) = 'on' then
+        return null;
+    end if;
     -- a result that is brought back is no new attempt
-    where new.ocr_result_token = old.ocr_lease_token;
+    if new.ocr_result_token = old.ocr_lease_token then
+        perform record_written_results(array[new.id], v_jobs);
+    end if;
     return null;
 end;
 $$;
@@ -554,6 +571,7 @@ document that became completed and writes its history row (G3, G10).';
 CREATE FUNCTION public.count_circuit_failure(p_document_id uuid, p_lease_token uuid, p_error text, p_error_class text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -706,7 +724,10 @@ COMMENT ON FUNCTION public.elapsed_ms(p_from timestamp with time zone, p_to time
 CREATE FUNCTION public.end_ocr_leases(p_document_ids uuid[], p_outcome text, p_error text, p_next text, p_is_attempt_spent boolean, p_with_backoff boolean DEFAULT false, p_error_class text DEFAULT NULL::text, p_engine text DEFAULT NULL::text) RETURNS TABLE(document_id uuid, job_status text)
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
 declare
@@ -777,7 +798,6 @@ begin
         from ended as e
         where
             q.id = e.job_id
-            and q.document_id = any(p_document_ids)
             and e.next_status <> 'removed'
     ),
     gone as (
@@ -785,7 +805,6 @@ begin
         using ended as e
         where
             q.id = e.job_id
-            and q.document_id = any(p_document_ids)
             and e.next_status = 'removed'
     ),
     replaced as (
@@ -863,7 +882,7 @@ over.';
 -- Name: enqueue_ocr_job(uuid, integer, timestamp with time zone, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer DEFAULT 5, p_run_after timestamp with time zone DEFAULT now(), p_max_attempts integer DEFAULT NULL::integer) RETURNS uuid
+CREATE FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer DEFAULT 5, p_run_after timestamp with time zone DEFAULT clock_timestamp(), p_max_attempts integer DEFAULT NULL::integer) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -897,9 +916,10 @@ when the job is due.';
 -- Name: enqueue_ocr_jobs(uuid[], integer, timestamp with time zone, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer DEFAULT 5, p_run_after timestamp with time zone DEFAULT now(), p_max_attempts integer DEFAULT NULL::integer) RETURNS TABLE(document_id uuid, job_id uuid)
+CREATE FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer DEFAULT 5, p_run_after timestamp with time zone DEFAULT clock_timestamp(), p_max_attempts integer DEFAULT NULL::integer) RETURNS TABLE(document_id uuid, job_id uuid)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -999,6 +1019,7 @@ the same documents in another order (G12).';
 CREATE FUNCTION public.enqueue_pending_documents(p_limit integer DEFAULT 1000) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -1048,7 +1069,10 @@ Returns how many. Raises 22023 for a limit outside 1 to 1000000.';
 CREATE FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_tokens uuid[], p_lease interval DEFAULT NULL::interval) RETURNS TABLE(document_id uuid, lease_expires_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
 declare
@@ -1096,8 +1120,6 @@ begin
         on d.id = l.document_id and d.ocr_lease_token = l.lease_token
     where
         q.document_id = l.document_id
-        and q.document_id = any(p_document_ids)
-        and d.id = any(p_document_ids)
         and q.status = 'processing'
     returning q.document_id, q.lease_expires_at;
 end;
@@ -1180,6 +1202,7 @@ empty argument or an unknown class.';
 CREATE FUNCTION public.fail_rejected_job(p_result public.ocr_result, p_error text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -1247,7 +1270,7 @@ finding, the document or job, and the finding in words. Raises 22023 for a limit
 
 CREATE FUNCTION public.find_invalid_result(p_document_id uuid, p_expected_filename text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_processing_time_ms integer, p_source_hash text) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN CASE WHEN (p_document_id IS NULL) THEN 'p_document_id must be given, not null'::text WHEN (p_expected_filename IS NULL) THEN 'p_expected_filename must be given, not null'::text WHEN (p_ocr_text IS NULL) THEN 'p_ocr_text must be given (an empty text for an empty page), not null'::text WHEN (((p_confidence >= (0)::double precision) AND (p_confidence <= (100)::double precision)) IS NOT TRUE) THEN format('p_confidence must be between 0 and 100, not %s'::text, COALESCE((p_confidence)::text, 'null'::text)) WHEN ((p_word_count >= 0) IS NOT TRUE) THEN format('p_word_count must be zero or more, not %s'::text, COALESCE((p_word_count)::text, 'null'::text)) WHEN ((p_processing_time_ms >= 0) IS NOT TRUE) THEN format('p_processing_time_ms must be zero or more, not %s'::text, COALESCE((p_processing_time_ms)::text, 'null'::text)) WHEN (p_source_hash !~ '^[0-9a-f]{64}$'::text) THEN format('p_source_hash must be null or a SHA-256 in 64 lower-case hexadecimal digits, not %s'::text, "left"(p_source_hash, 100)) ELSE NULL::text END;
+    RETURN CASE WHEN (p_document_id IS NULL) THEN 'p_document_id must be given, not null'::text WHEN (p_expected_filename IS NULL) THEN 'p_expected_filename must be given, not null'::text WHEN (p_ocr_text IS NULL) THEN 'p_ocr_text must be given (an empty text for an empty page), not null'::text WHEN (((p_confidence >= (0)::double precision) AND (p_confidence <= (100)::double precision)) IS NOT TRUE) THEN format('p_confidence must be between 0 and 100, not %s'::text, COALESCE((p_confidence)::text, 'null'::text)) WHEN ((p_word_count >= 0) IS NOT TRUE) THEN format('p_word_count must be zero or more, not %s'::text, COALESCE((p_word_count)::text, 'null'::text)) WHEN ((p_processing_time_ms >= 0) IS NOT TRUE) THEN format('p_processing_time_ms must be zero or more, not %s'::text, COALESCE((p_processing_time_ms)::text, 'null'::text)) WHEN (NOT public.are_sha256_digits(p_source_hash)) THEN format('p_source_hash must be null or a SHA-256 in 64 lower-case hexadecimal digits, not %s'::text, "left"(p_source_hash, 100)) ELSE NULL::text END;
 
 
 --
@@ -1265,6 +1288,7 @@ and what it was; null when all are well-formed.';
 CREATE FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer DEFAULT 30) RETURNS TABLE(document_id uuid, filename text, worker_id text, started_at timestamp with time zone, minutes_stuck integer, last_heartbeat timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -1371,6 +1395,7 @@ hashes; a hit is confirmed by comparing the texts.';
 CREATE FUNCTION public.ingest_ocr_documents(p_files json, p_priority integer DEFAULT 5) RETURNS TABLE(ordinal integer, document_id uuid, created boolean)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $_$
@@ -1397,7 +1422,7 @@ begin
         from json_array_elements(p_files) with ordinality as f (file, n)
         where
             f.file ->> 'filename' is null
-            or (f.file ->> 'file_hash' ~ '^[0-9a-f]{64}$') is not true
+            or are_sha256_digits(f.file ->> 'file_hash') is not true
             or (f.file ->> 'file_size' !~ '^[0-9]{1,18}$')
         order by f.n
         limit 1;
@@ -1504,7 +1529,7 @@ COMMENT ON FUNCTION public.is_text_compared(p_ocr_text text, p_word_count intege
 
 CREATE FUNCTION public.judge_ocr_result(p_ocr_status text, p_live_token uuid, p_result_token uuid, p_claims integer, p_filename text, p_file_hash text, p_offered_token uuid, p_expected_filename text, p_source_hash text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_require_lease_token boolean, p_require_source_hash boolean, p_word_count_tolerance numeric) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (p_ocr_status IS NULL) THEN 'document_missing'::text WHEN ((p_ocr_status = 'completed'::text) AND (p_result_token = p_offered_token)) THEN 'already_written'::text WHEN (p_ocr_status = 'completed'::text) THEN 'already_completed'::text WHEN ((p_ocr_status <> 'processing'::text) OR (p_offered_token <> p_live_token)) THEN 'stale_lease'::text WHEN ((p_offered_token IS NULL) AND ((p_claims > 1) OR p_require_lease_token)) THEN 'lease_required'::text WHEN (p_filename IS DISTINCT FROM p_expected_filename) THEN 'filename_mismatch'::text WHEN ((p_source_hash <> p_file_hash) OR ((p_source_hash IS NULL) AND p_require_source_hash)) THEN 'source_mismatch'::text WHEN ((p_ocr_text !~ '\S'::text) AND (p_confidence > (50)::double precision)) THEN 'implausible_result'::text WHEN (p_word_count > length(p_ocr_text)) THEN 'implausible_result'::text WHEN ((p_word_count_tolerance IS NOT NULL) AND ((abs((p_word_count - regexp_count(p_ocr_text, '\S+'::text))))::numeric > (p_word_count_tolerance * (regexp_count(p_ocr_text, '\S+'::text))::numeric))) THEN 'implausible_result'::text ELSE 'written'::text END;
+    RETURN CASE WHEN (p_ocr_status IS NULL) THEN 'document_missing'::text WHEN ((p_ocr_status = 'completed'::text) AND (p_result_token = p_offered_token)) THEN 'already_written'::text WHEN (p_ocr_status = 'completed'::text) THEN 'already_completed'::text WHEN ((p_ocr_status <> 'processing'::text) OR (p_offered_token <> p_live_token)) THEN 'stale_lease'::text WHEN ((p_offered_token IS NULL) AND ((p_claims > 1) OR p_require_lease_token)) THEN 'lease_required'::text WHEN (p_filename IS DISTINCT FROM p_expected_filename) THEN 'filename_mismatch'::text WHEN ((p_source_hash <> p_file_hash) OR ((p_source_hash IS NULL) AND p_require_source_hash)) THEN 'source_mismatch'::text WHEN ((p_confidence > (50)::double precision) AND ("left"(p_ocr_text, 50) !~ '\S'::text) AND (p_ocr_text !~ '\S'::text)) THEN 'implausible_result'::text WHEN ((p_word_count > (octet_length(p_ocr_text) / 4)) AND (p_word_count > length(p_ocr_text))) THEN 'implausible_result'::text WHEN ((p_word_count_tolerance IS NOT NULL) AND ((abs((p_word_count - regexp_count(p_ocr_text, '\S+'::text))))::numeric > (p_word_count_tolerance * (regexp_count(p_ocr_text, '\S+'::text))::numeric))) THEN 'implausible_result'::text ELSE 'written'::text END;
 
 
 --
@@ -1548,7 +1573,7 @@ CREATE TABLE public.documents (
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT check_ocr_completed_result CHECK (((ocr_status <> 'completed'::text) OR ((ocr_text IS NOT NULL) AND (ocr_confidence IS NOT NULL) AND (ocr_word_count IS NOT NULL) AND (ocr_completed_at IS NOT NULL)))),
     CONSTRAINT check_ocr_confidence CHECK (((ocr_confidence IS NULL) OR ((ocr_confidence >= (0)::double precision) AND (ocr_confidence <= (100)::double precision)))),
-    CONSTRAINT check_ocr_file_hash CHECK ((file_hash ~ '^[0-9a-f]{64}$'::text)),
+    CONSTRAINT check_ocr_file_hash CHECK (((octet_length(file_hash) = 64) AND (file_hash ~ '^[0-9a-f]+$'::text))),
     CONSTRAINT check_ocr_lease CHECK (((ocr_status = 'processing'::text) = (ocr_lease_token IS NOT NULL))),
     CONSTRAINT check_ocr_numbers CHECK (((ocr_word_count >= 0) AND (ocr_processing_time_ms >= 0) AND (file_size >= 0) AND (ocr_claims >= 0))),
     CONSTRAINT check_ocr_status CHECK ((ocr_status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text])))
@@ -1714,6 +1739,27 @@ COMMENT ON COLUMN public.documents.updated_at IS 'When the package last changed 
 
 
 --
+-- Name: list_foreign_texts(uuid, text, text, integer, integer); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer) RETURNS SETOF uuid
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT d.id
+    FROM public.documents d
+   WHERE (public.is_text_compared(list_foreign_texts.p_ocr_text, list_foreign_texts.p_word_count, list_foreign_texts.p_min_words) AND (d.ocr_text_hash = public.hash_ocr_text(list_foreign_texts.p_ocr_text)) AND (d.id <> list_foreign_texts.p_document_id) AND ((d.file_hash = list_foreign_texts.p_file_hash) IS NOT TRUE) AND (d.ocr_text = list_foreign_texts.p_ocr_text));
+END;
+
+
+--
+-- Name: FUNCTION list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer) IS 'Internal. The documents with another file that carry this very text; none for a text of
+less than p_min_words words.';
+
+
+--
 -- Name: ocr_file_checks; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1722,7 +1768,7 @@ CREATE TABLE public.ocr_file_checks (
     present boolean NOT NULL,
     actual_hash text,
     checked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT check_ocr_file_checks_actual_hash CHECK ((actual_hash ~ '^[0-9a-f]{64}$'::text))
+    CONSTRAINT check_ocr_file_checks_actual_hash CHECK (((octet_length(actual_hash) = 64) AND (actual_hash ~ '^[0-9a-f]+$'::text)))
 );
 
 
@@ -1773,7 +1819,7 @@ CREATE TABLE public.ocr_queue (
     priority integer DEFAULT 5 NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
     max_attempts integer DEFAULT 3 NOT NULL,
-    run_after timestamp with time zone DEFAULT now() NOT NULL,
+    run_after timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     started_at timestamp with time zone,
     heartbeat_at timestamp with time zone,
@@ -2087,69 +2133,154 @@ COMMENT ON COLUMN public.ocr_settings.expiry_sweep_interval IS 'How often claims
 CREATE FUNCTION public.list_ocr_findings() RETURNS TABLE(kind text, document_id uuid, job_id uuid, detail text)
     LANGUAGE sql STABLE
     SET search_path TO 'public', 'pg_temp'
+    SET jit TO 'off'
     BEGIN ATOMIC
- SELECT s.kind,
-     s.id,
+ WITH suspect AS MATERIALIZED (
+          SELECT s.id,
+             s.ocr_status,
+             s.has_lease,
+             s.kind
+            FROM ( SELECT d.id,
+                     d.ocr_status,
+                     (d.ocr_lease_token IS NOT NULL) AS has_lease,
+                         CASE d.ocr_status
+                             WHEN 'completed'::text THEN
+                             CASE
+                                 WHEN ((d.ocr_text IS NULL) OR (d.ocr_confidence IS NULL) OR (d.ocr_word_count IS NULL)) THEN 'completed_without_result'::text
+                                 WHEN (d.ocr_lease_token IS NOT NULL) THEN 'lease_without_processing'::text
+                                 WHEN (d.ocr_source_hash <> d.file_hash) THEN 'replaced_file_result'::text
+                                 ELSE NULL::text
+                             END
+                             WHEN 'pending'::text THEN
+                             CASE
+                                 WHEN (d.ocr_text IS NOT NULL) THEN 'result_without_completion'::text
+                                 WHEN (d.ocr_lease_token IS NOT NULL) THEN 'lease_without_processing'::text
+                                 WHEN (d.updated_at < (now() - '01:00:00'::interval)) THEN 'pending_without_job'::text
+                                 ELSE NULL::text
+                             END
+                             WHEN 'processing'::text THEN
+                             CASE
+                                 WHEN (d.ocr_text IS NOT NULL) THEN 'result_without_completion'::text
+                                 ELSE 'processing_without_job'::text
+                             END
+                             WHEN 'failed'::text THEN
+                             CASE
+                                 WHEN (d.ocr_text IS NOT NULL) THEN 'result_without_completion'::text
+                                 WHEN (d.ocr_lease_token IS NOT NULL) THEN 'lease_without_processing'::text
+                                 ELSE NULL::text
+                             END
+                             ELSE 'invalid_status'::text
+                         END AS kind
+                    FROM public.documents d) s
+           WHERE (s.kind = ANY (ARRAY['completed_without_result'::text, 'lease_without_processing'::text, 'replaced_file_result'::text, 'result_without_completion'::text, 'pending_without_job'::text, 'processing_without_job'::text, 'invalid_status'::text]))
+         ), live_job AS (
+          SELECT q.document_id,
+             count(*) AS jobs,
+             bool_or((q.status = 'processing'::text)) AS is_processing
+            FROM public.ocr_queue q
+           WHERE (q.status = ANY (ARRAY['pending'::text, 'processing'::text]))
+           GROUP BY q.document_id
+         ), wrong_document AS (
+          SELECT s.id,
+             s.ocr_status,
+                 CASE
+                     WHEN ((s.kind = 'pending_without_job'::text) AND (j.document_id IS NOT NULL)) THEN NULL::text
+                     WHEN ((s.kind = 'processing_without_job'::text) AND j.is_processing) THEN
+                     CASE
+                         WHEN (NOT s.has_lease) THEN 'lease_without_processing'::text
+                         ELSE NULL::text
+                     END
+                     ELSE s.kind
+                 END AS kind
+            FROM (suspect s
+              LEFT JOIN live_job j ON ((j.document_id = s.id)))
+         ), job AS MATERIALIZED (
+          SELECT q.id,
+             q.document_id,
+             q.status,
+             q.created_at,
+             (q.attempts >= q.max_attempts) AS is_exhausted,
+             ( SELECT COALESCE(d.ocr_status, ''::text) AS "coalesce"
+                    FROM public.documents d
+                   WHERE (d.id = q.document_id)) AS document_status
+            FROM public.ocr_queue q
+         ), wrong_job AS MATERIALIZED (
+          SELECT s.id,
+             s.document_id,
+             s.document_status,
+             s.kind
+            FROM ( SELECT j.id,
+                     j.document_id,
+                     j.document_status,
+                         CASE
+                             WHEN (j.document_status IS NULL) THEN 'orphaned_job'::text
+                             WHEN (j.status = 'failed'::text) THEN NULL::text
+                             WHEN (j.document_status = 'completed'::text) THEN 'job_of_completed_document'::text
+                             WHEN ((j.document_id IN ( SELECT l.document_id
+                                FROM live_job l
+                               WHERE (l.jobs > 1))) AND (EXISTS ( SELECT
+                                FROM public.ocr_queue o
+                               WHERE ((o.document_id = j.document_id) AND (o.status = ANY (ARRAY['pending'::text, 'processing'::text])) AND (ROW(o.created_at, o.id) < ROW(j.created_at, j.id)))))) THEN 'duplicate_live_job'::text
+                             WHEN ((j.status = 'processing'::text) AND (j.document_status <> ALL (ARRAY['processing'::text, ''::text]))) THEN 'job_without_processing_document'::text
+                             WHEN (j.document_status = 'failed'::text) THEN 'job_of_failed_document'::text
+                             WHEN ((j.status = 'pending'::text) AND j.is_exhausted) THEN 'exhausted_pending_job'::text
+                             ELSE NULL::text
+                         END AS kind
+                    FROM job j) s
+           WHERE (s.kind IS NOT NULL)
+         ), repeated_hash AS MATERIALIZED (
+          SELECT d.ocr_text_hash
+            FROM public.documents d
+           WHERE (d.ocr_text_hash IS NOT NULL)
+           GROUP BY d.ocr_text_hash
+          HAVING (count(*) > 1)
+         ), repeated_text AS (
+          SELECT d.id,
+             d.ocr_word_count,
+             count(*) OVER w AS documents,
+             count(d.file_hash) OVER w AS known_files,
+             min(d.file_hash) OVER w AS one_file,
+             max(d.file_hash) OVER w AS another_file
+            FROM public.documents d
+           WHERE (d.ocr_text_hash = ANY (ARRAY( SELECT h.ocr_text_hash
+                    FROM repeated_hash h)))
+           WINDOW w AS (PARTITION BY d.ocr_text_hash)
+         ), changed_file AS MATERIALIZED (
+          SELECT c.document_id,
+             c.checked_at
+            FROM (public.ocr_file_checks c
+              JOIN public.documents d ON ((d.id = c.document_id)))
+           WHERE (c.present AND (c.actual_hash <> d.file_hash))
+         )
+  SELECT w.kind,
+     w.id,
      NULL::uuid,
-         CASE s.kind
-             WHEN 'invalid_status'::text THEN format('ocr_status is %s'::text, COALESCE(s.ocr_status, 'null'::text))
+         CASE w.kind
+             WHEN 'invalid_status'::text THEN format('ocr_status is %s'::text, COALESCE(w.ocr_status, 'null'::text))
              WHEN 'completed_without_result'::text THEN 'completed, but text, confidence or word count is missing'::text
-             WHEN 'result_without_completion'::text THEN format('%s, but it carries a text'::text, s.ocr_status)
+             WHEN 'result_without_completion'::text THEN format('%s, but it carries a text'::text, w.ocr_status)
              WHEN 'processing_without_job'::text THEN 'processing, but no job works on it'::text
-             WHEN 'lease_without_processing'::text THEN format('%s, but the lease does not fit that'::text, s.ocr_status)
+             WHEN 'lease_without_processing'::text THEN format('%s, but the lease does not fit that'::text, w.ocr_status)
              WHEN 'pending_without_job'::text THEN 'pending for more than an hour, but no job is enqueued'::text
              WHEN 'replaced_file_result'::text THEN 'the result was read from a file that has been replaced since'::text
              ELSE NULL::text
          END AS "case"
-    FROM ( SELECT d.id,
-             d.ocr_status,
-                 CASE
-                     WHEN ((d.ocr_status IS NULL) OR (d.ocr_status <> ALL (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text]))) THEN 'invalid_status'::text
-                     WHEN ((d.ocr_status = 'completed'::text) AND ((d.ocr_text IS NULL) OR (d.ocr_confidence IS NULL) OR (d.ocr_word_count IS NULL))) THEN 'completed_without_result'::text
-                     WHEN ((d.ocr_status <> 'completed'::text) AND (d.ocr_text IS NOT NULL)) THEN 'result_without_completion'::text
-                     WHEN ((d.ocr_status = 'processing'::text) AND (NOT (EXISTS ( SELECT
-                        FROM public.ocr_queue q
-                       WHERE ((q.document_id = d.id) AND (q.status = 'processing'::text)))))) THEN 'processing_without_job'::text
-                     WHEN ((d.ocr_status = 'processing'::text) <> (d.ocr_lease_token IS NOT NULL)) THEN 'lease_without_processing'::text
-                     WHEN ((d.ocr_status = 'pending'::text) AND (d.updated_at < (now() - '01:00:00'::interval)) AND (NOT (EXISTS ( SELECT
-                        FROM public.ocr_queue q
-                       WHERE ((q.document_id = d.id) AND (q.status = ANY (ARRAY['pending'::text, 'processing'::text]))))))) THEN 'pending_without_job'::text
-                     WHEN ((d.ocr_status = 'completed'::text) AND (d.ocr_source_hash <> d.file_hash)) THEN 'replaced_file_result'::text
-                     ELSE NULL::text
-                 END AS kind
-            FROM public.documents d) s
-   WHERE (s.kind IS NOT NULL)
+    FROM wrong_document w
+   WHERE (w.kind IS NOT NULL)
  UNION ALL
-  SELECT s.kind,
-     s.document_id,
-     s.id,
-         CASE s.kind
+  SELECT w.kind,
+     w.document_id,
+     w.id,
+         CASE w.kind
              WHEN 'orphaned_job'::text THEN 'its document does not exist'::text
              WHEN 'job_of_completed_document'::text THEN 'its document is completed'::text
              WHEN 'job_of_failed_document'::text THEN 'its document is failed'::text
-             WHEN 'job_without_processing_document'::text THEN format('processing, but its document is %s'::text, s.ocr_status)
+             WHEN 'job_without_processing_document'::text THEN format('processing, but its document is %s'::text, w.document_status)
              WHEN 'duplicate_live_job'::text THEN 'its document has an older live job'::text
              WHEN 'exhausted_pending_job'::text THEN 'pending, but its attempts are used up'::text
              ELSE NULL::text
          END AS "case"
-    FROM ( SELECT q.id,
-             q.document_id,
-             d.ocr_status,
-                 CASE
-                     WHEN (d.id IS NULL) THEN 'orphaned_job'::text
-                     WHEN (q.status = 'failed'::text) THEN NULL::text
-                     WHEN (d.ocr_status = 'completed'::text) THEN 'job_of_completed_document'::text
-                     WHEN (EXISTS ( SELECT
-                        FROM public.ocr_queue o
-                       WHERE ((o.document_id = q.document_id) AND (o.id <> q.id) AND (o.status = ANY (ARRAY['pending'::text, 'processing'::text])) AND (ROW(o.created_at, o.id) < ROW(q.created_at, q.id))))) THEN 'duplicate_live_job'::text
-                     WHEN ((q.status = 'processing'::text) AND (d.ocr_status <> 'processing'::text)) THEN 'job_without_processing_document'::text
-                     WHEN (d.ocr_status = 'failed'::text) THEN 'job_of_failed_document'::text
-                     WHEN ((q.status = 'pending'::text) AND (q.attempts >= q.max_attempts)) THEN 'exhausted_pending_job'::text
-                     ELSE NULL::text
-                 END AS kind
-            FROM (public.ocr_queue q
-              LEFT JOIN public.documents d ON ((d.id = q.document_id)))) s
-   WHERE (s.kind IS NOT NULL)
+    FROM wrong_job w
  UNION ALL
   SELECT 'missing_file'::text,
      c.document_id,
@@ -2162,23 +2293,15 @@ CREATE FUNCTION public.list_ocr_findings() RETURNS TABLE(kind text, document_id 
      c.document_id,
      NULL::uuid,
      format('the file had another SHA-256 at %s'::text, c.checked_at) AS format
-    FROM (public.ocr_file_checks c
-      JOIN public.documents d ON ((d.id = c.document_id)))
-   WHERE (c.present AND (c.actual_hash <> d.file_hash))
+    FROM changed_file c
  UNION ALL
   SELECT 'shared_text'::text,
-     d.id,
+     t.id,
      NULL::uuid,
      format('%s documents with different files carry this text'::text, t.documents) AS format
-    FROM ((( SELECT e.ocr_text_hash,
-             count(*) AS documents
-            FROM public.documents e
-           WHERE (e.ocr_text_hash IS NOT NULL)
-           GROUP BY e.ocr_text_hash
-          HAVING ((count(*) > 1) AND ((count(DISTINCT e.file_hash) > 1) OR (count(e.file_hash) < count(*))))) t
-      JOIN public.documents d ON ((d.ocr_text_hash = t.ocr_text_hash)))
+    FROM (repeated_text t
       CROSS JOIN public.ocr_settings s)
-   WHERE (s.id AND (d.ocr_word_count >= s.foreign_text_min_words));
+   WHERE (s.id AND (t.ocr_word_count >= s.foreign_text_min_words) AND ((t.known_files < t.documents) OR (t.one_file <> t.another_file)));
 END;
 
 
@@ -2197,6 +2320,7 @@ words.';
 CREATE FUNCTION public.lock_live_lease(p_document_id uuid, p_lease_token uuid) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -2226,6 +2350,7 @@ COMMENT ON FUNCTION public.lock_live_lease(p_document_id uuid, p_lease_token uui
 CREATE FUNCTION public.lock_ocr_documents(p_document_ids uuid[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -2298,9 +2423,13 @@ while it waits (G12). Raises 55P03 at lock_timeout, 40001 at REPEATABLE READ.';
 CREATE FUNCTION public.lock_ocr_offers(p_results public.ocr_result[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
+declare
+    v_policy text;
+    v_min_words integer;
 begin
     perform lock_ocr_documents(
         array(
@@ -2309,15 +2438,20 @@ begin
             where r.document_id is not null
         )
     );
-    perform pg_advisory_xact_lock(h.hash)
-    from (
-        select distinct hash_ocr_text(r.ocr_text) as hash
-        from unnest(p_results) as r
-        inner join ocr_settings as s
-            on s.id and s.foreign_text_policy = 'refuse'
-        where is_text_compared(r.ocr_text, r.word_count, s.foreign_text_min_words)
-        order by 1
-    ) as h;
+
+    select s.foreign_text_policy, s.foreign_text_min_words
+    into strict v_policy, v_min_words
+    from ocr_settings as s
+    where s.id;
+    if v_policy = 'refuse' then
+        perform pg_advisory_xact_lock(h.hash)
+        from (
+            select distinct hash_ocr_text(r.ocr_text) as hash
+            from unnest(p_results) as r
+            where is_text_compared(r.ocr_text, r.word_count, v_min_words)
+            order by 1
+        ) as h;
+    end if;
 end;
 $$;
 
@@ -2405,12 +2539,92 @@ Where NOTIFY does not arrive (transaction poolers) workers poll.';
 
 
 --
+-- Name: offer_ocr_batch(public.ocr_result[], json); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.offer_ocr_batch(p_results public.ocr_result[], p_json json DEFAULT NULL::json) RETURNS TABLE(document_id uuid, outcome text, detail text)
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+    v_is_whole boolean := p_results is not null;
+    v_results ocr_result [] := p_results;
+    v_elements json [];
+    v_document_ids ocr_id_types.document_ids%type;
+    v_outcomes text [];
+    v_details text [];
+begin
+    if v_is_whole then
+        begin
+            select
+                array_agg(o.document_id order by o.ordinal),
+                array_agg(o.outcome order by o.ordinal),
+                array_agg(o.detail order by o.ordinal)
+            into v_document_ids, v_outcomes, v_details
+            from offer_ocr_results(v_results) as o;
+        exception
+            when transaction_rollback then
+                raise;
+            -- nothing is swallowed: what else it was comes again, element by element
+            when others then
+                v_is_whole := false;
+        end;
+    end if;
+    if not v_is_whole then
+        if p_json is not null then
+            v_elements := array(
+                select e.value
+                from json_array_elements(p_json) with ordinality as e (value, n)
+                order by e.n
+            );
+            v_results := array(
+                select read_ocr_result(e.value)
+                from unnest(v_elements) with ordinality as e (value, n)
+                order by e.n
+            );
+        end if;
+        perform lock_ocr_offers(v_results);
+        select
+            array_agg((v_results[i.n]).document_id order by i.n),
+            array_agg(o.outcome order by i.n),
+            array_agg(o.detail order by i.n)
+        into v_document_ids, v_outcomes, v_details
+        from generate_subscripts(v_results, 1) as i (n)
+        cross join lateral offer_ocr_element(v_elements[i.n], v_results[i.n]) as o;
+    end if;
+
+    if 'rejected_by_database' = any(v_outcomes) then
+        perform fail_rejected_job(v_results[i.n], v_details[i.n])
+        from generate_subscripts(v_outcomes, 1) as i (n)
+        where v_outcomes[i.n] = 'rejected_by_database';
+    end if;
+    return query
+    select r.document_id, r.outcome, r.detail
+    from unnest(v_document_ids, v_outcomes, v_details)
+        as r (document_id, outcome, detail);
+end;
+$$;
+
+
+--
+-- Name: FUNCTION offer_ocr_batch(p_results public.ocr_result[], p_json json); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.offer_ocr_batch(p_results public.ocr_result[], p_json json) IS 'Internal. Offers many results so that one bad one does not take the others down, and
+fails the jobs of those that the database rejected. p_json is the array that the results
+came as, if they did; p_results is null where it could not be read as a whole. Returns
+one row for each, in order.';
+
+
+--
 -- Name: offer_ocr_element(json, public.ocr_result); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.offer_ocr_element(p_element json, p_result public.ocr_result, OUT outcome text, OUT detail text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -2419,7 +2633,12 @@ begin
         select o.outcome, o.detail
         into strict outcome, detail
         from offer_ocr_results(
-            array[json_populate_record(null::ocr_result, p_element)]
+            array[
+                case
+                    when p_element is null then p_result
+                    else json_populate_record(null::ocr_result, p_element)
+                end
+            ]
         ) as o;
         return;
     exception
@@ -2456,9 +2675,10 @@ $$;
 -- Name: FUNCTION offer_ocr_element(p_element json, p_result public.ocr_result, OUT outcome text, OUT detail text); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.offer_ocr_element(p_element json, p_result public.ocr_result, OUT outcome text, OUT detail text) IS 'Internal. Offers one result of a batch by itself; p_result is what read_ocr_result()
-could read of it. An error that reading or writing it raises becomes the outcome
-rejected_by_database with SQLSTATE and message, and an incident.';
+COMMENT ON FUNCTION public.offer_ocr_element(p_element json, p_result public.ocr_result, OUT outcome text, OUT detail text) IS 'Internal. Offers one result of a batch by itself; where it came as json, p_result is
+what read_ocr_result() could read of p_element. An error that reading or writing it
+raises becomes the outcome rejected_by_database with SQLSTATE and message, and an
+incident.';
 
 
 --
@@ -2468,22 +2688,32 @@ rejected_by_database with SQLSTATE and message, and an incident.';
 CREATE FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) RETURNS TABLE(ordinal integer, document_id uuid, outcome text, detail text)
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
+    SET "ocr_guardrails.history_follows" TO 'on'
     AS $$
 declare
-    v_document_ids ocr_id_types.document_ids%type;
     v_settings ocr_settings;
     v_result ocr_result;
+    v_is_locked boolean := cardinality(p_results) > 1;
     v_is_dependent boolean := false;
     v_ordinal integer := 0;
+    v_ordinals bigint [];
+    v_document_ids ocr_id_types.document_ids%type;
+    v_foreign_ids ocr_id_types.document_ids%type;
+    v_jobs ocr_queue [];
 begin
-    v_document_ids := array(
-        select distinct r.document_id from unnest(p_results) as r
-        where r.document_id is not null
-    );
-    perform lock_ocr_offers(p_results);
+    if v_is_locked then
+        perform lock_ocr_offers(p_results);
+    end if;
     select s.* into strict v_settings from ocr_settings as s where s.id;
+    if v_settings.foreign_text_policy = 'refuse' and not v_is_locked then
+        perform lock_ocr_offers(p_results);
+        v_is_locked := true;
+    end if;
 
     if cardinality(p_results) > 1 then
         select
@@ -2508,169 +2738,104 @@ begin
         return;
     end if;
 
-    return query
-    with
-    judged as materialized (
+    loop
+        with
+        written as (
+            update documents as d
+            set
+                ocr_status = 'completed',
+                ocr_text = r.ocr_text,
+                -- the column holds a real, which has no numbers closer to zero
+                ocr_confidence = case
+                    when r.confidence > 1e-30 then r.confidence else 0
+                end,
+                ocr_word_count = r.word_count,
+                ocr_processing_time_ms = r.processing_time_ms,
+                ocr_engine = r.engine,
+                ocr_source_hash = r.source_hash,
+                ocr_result_token = d.ocr_lease_token,
+                ocr_completed_at = clock_timestamp(),
+                updated_at = clock_timestamp()
+            from unnest(p_results) with ordinality as r (
+                document_id, expected_filename, ocr_text, confidence, word_count,
+                processing_time_ms, lease_token, source_hash, engine, ordinal
+            )
+            where
+                d.id = r.document_id
+                and judge_ocr_result(
+                    d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
+                    d.filename, d.file_hash,
+                    r.lease_token, r.expected_filename, r.source_hash,
+                    r.ocr_text, r.confidence, r.word_count,
+                    v_settings.require_lease_token, v_settings.require_source_hash,
+                    v_settings.word_count_tolerance
+                ) = 'written'
+                and find_invalid_result(
+                    r.document_id, r.expected_filename, r.ocr_text, r.confidence,
+                    r.word_count, r.processing_time_ms, r.source_hash
+                ) is null
+                and (
+                    v_settings.foreign_text_policy <> 'refuse'
+                    or not exists (
+                        select from list_foreign_texts(
+                            d.id, d.file_hash, r.ocr_text, r.word_count,
+                            v_settings.foreign_text_min_words
+                        )
+                    )
+                )
+            returning
+                d.id,
+                r.ordinal,
+                case
+                    when v_settings.foreign_text_policy = 'record'
+                        then (
+                            select f.id
+                            from list_foreign_texts(
+                                d.id, d.file_hash, r.ocr_text, r.word_count,
+                                v_settings.foreign_text_min_words
+                            ) as f (id)
+                            limit 1
+                        )
+                end as foreign_id
+        ),
+        removed as (
+            delete from ocr_queue as q
+            using written as w
+            where q.document_id = w.id
+            returning q.*
+        )
         select
-            r.ordinal,
-            r.document_id,
-            r.expected_filename,
-            r.ocr_text,
-            r.confidence,
-            r.word_count,
-            r.processing_time_ms,
-            r.lease_token,
-            r.source_hash,
-            r.engine,
-            d.ocr_status,
-            d.ocr_lease_token,
-            d.filename,
-            d.file_hash,
-            v.verdict,
-            i.invalid,
-            f.id as foreign_id,
-            case
-                when v.verdict in ('written', 'implausible_result')
-                    and i.invalid is not null
-                    then 'rejected_by_database'
-                when v.verdict = 'written'
-                    and f.id is not null
-                    and v_settings.foreign_text_policy = 'refuse'
-                    then 'foreign_text'
-                else v.verdict
-            end as outcome
+            array_agg(w.ordinal),
+            array_agg(w.id),
+            array_agg(w.foreign_id),
+            (select array_agg(m::ocr_queue) from removed as m)
+        into v_ordinals, v_document_ids, v_foreign_ids, v_jobs
+        from written as w;
+        exit when v_is_locked or v_ordinals is not null;
+        -- why it was refused is to be said of a row that cannot change meanwhile
+        perform lock_ocr_offers(p_results);
+        v_is_locked := true;
+    end loop;
+
+    if v_ordinals is not null then
+        perform record_written_results(v_document_ids, v_jobs);
+    end if;
+    if cardinality(v_ordinals) = cardinality(p_results)
+        and num_nonnulls(variadic v_foreign_ids) = 0
+    then
+        return query
+        select r.ordinal::integer, r.document_id, 'written', null
         from unnest(p_results) with ordinality as r (
             document_id, expected_filename, ocr_text, confidence, word_count,
             processing_time_ms, lease_token, source_hash, engine, ordinal
-        )
-        left join documents as d
-            on d.id = r.document_id and d.id = any(v_document_ids)
-        cross join lateral (
-            select judge_ocr_result(
-                d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
-                d.filename, d.file_hash,
-                r.lease_token, r.expected_filename, r.source_hash,
-                r.ocr_text, r.confidence, r.word_count,
-                v_settings.require_lease_token, v_settings.require_source_hash,
-                v_settings.word_count_tolerance
-            )
-            -- inlined, but evaluated once
-            offset 0
-        ) as v (verdict)
-        cross join lateral (
-            select find_invalid_result(
-                r.document_id, r.expected_filename, r.ocr_text, r.confidence,
-                r.word_count, r.processing_time_ms, r.source_hash
-            )
-            offset 0
-        ) as i (invalid)
-        left join lateral (
-            select o.id
-            from documents as o
-            where
-                v.verdict = 'written'
-                and v_settings.foreign_text_policy <> 'off'
-                and is_text_compared(
-                    r.ocr_text, r.word_count, v_settings.foreign_text_min_words
-                )
-                and o.ocr_text_hash = hash_ocr_text(r.ocr_text)
-                and o.id <> r.document_id
-                and (o.file_hash = d.file_hash) is not true
-                and o.ocr_text = r.ocr_text
-            limit 1
-        ) as f on true
-    ),
-    written as (
-        update documents as d
-        set
-            ocr_status = 'completed',
-            ocr_text = j.ocr_text,
-            -- the column holds a real, which has no numbers closer to zero
-            ocr_confidence = case
-                when j.confidence > 1e-30 then j.confidence else 0
-            end,
-            ocr_word_count = j.word_count,
-            ocr_processing_time_ms = j.processing_time_ms,
-            ocr_engine = j.engine,
-            ocr_source_hash = j.source_hash,
-            ocr_result_token = j.ocr_lease_token,
-            ocr_completed_at = clock_timestamp(),
-            updated_at = clock_timestamp()
-        from judged as j
-        where
-            d.id = j.document_id
-            and d.id = any(v_document_ids)
-            and j.outcome = 'written'
-    ),
-    described as (
-        select
-            j.*,
-            case j.outcome
-                when 'document_missing' then 'there is no such document'
-                when 'already_completed'
-                    then 'the document was completed under another lease'
-                when 'stale_lease'
-                    then case
-                        when j.ocr_status = 'processing'
-                            then 'another lease is live: the job was reset and claimed '
-                                'again'
-                        else format(
-                            'the document is %s: no lease is live', j.ocr_status
-                        )
-                    end
-                when 'lease_required'
-                    then 'no lease token was given, and the document was claimed more '
-                        'than once or the setting require_lease_token is on'
-                when 'filename_mismatch'
-                    then format(
-                        'the document''s filename is %L, not %L',
-                        j.filename, j.expected_filename
-                    )
-                when 'source_mismatch'
-                    then case
-                        when j.source_hash is null
-                            then 'no source hash was given, and the setting '
-                                'require_source_hash is on'
-                        else 'the text was read from other bytes than the document''s '
-                            'file'
-                    end
-                when 'implausible_result'
-                    then format(
-                        '%s words and confidence %s do not fit a text of %s characters',
-                        j.word_count, j.confidence, length(j.ocr_text)
-                    )
-                when 'rejected_by_database' then '22023: ' || j.invalid
-                when 'foreign_text'
-                    then format('document %s carries this very text', j.foreign_id)
-                when 'written'
-                    then 'document ' || j.foreign_id || ' carries this very text'
-            end as detail
-        from judged as j
-    ),
-    incident as (
-        insert into ocr_incidents (
-            reason, document_id, job_id, worker_id, offered_token, live_token,
-            expected_filename, actual_filename, offered_hash, actual_hash,
-            text_length, text_hash, other_document_id, detail
-        )
-        select
-            case when e.outcome = 'written' then 'foreign_text' else e.outcome end,
-            e.document_id, q.id, q.worker_id, e.lease_token, e.ocr_lease_token,
-            e.expected_filename, e.filename, e.source_hash, e.file_hash,
-            length(e.ocr_text), hash_ocr_text(e.ocr_text), e.foreign_id, e.detail
-        from described as e
-        left join ocr_queue as q
-            on
-                q.document_id = e.document_id
-                and q.document_id = any(v_document_ids)
-                and q.status = 'processing'
-        where
-            e.outcome not in ('written', 'already_written')
-            or e.foreign_id is not null
-    )
-    select e.ordinal::integer, e.document_id, e.outcome, e.detail
-    from described as e
-    order by e.ordinal;
+        );
+        return;
+    end if;
+    return query
+    select e.ordinal, e.document_id, e.outcome, e.detail
+    from record_ocr_refusals(
+        p_results, v_settings, v_ordinals, v_foreign_ids, v_jobs
+    ) as e;
 end;
 $$;
 
@@ -2745,6 +2910,40 @@ COMMENT ON FUNCTION public.raise_final_result(p_document_id uuid, p_change text)
 
 
 --
+-- Name: read_claim_marks(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.read_claim_marks() RETURNS timestamp with time zone[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+begin
+    return array[
+        to_timestamp((select m.last_value from ocr_claim_mark_0 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_1 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_2 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_3 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_4 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_5 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_6 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_7 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_8 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_9 as m) / 1e6),
+        to_timestamp((select m.last_value from ocr_claim_mark_10 as m) / 1e6)
+    ];
+end;
+$$;
+
+
+--
+-- Name: FUNCTION read_claim_marks(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.read_claim_marks() IS 'Internal. For each priority from 0 to 10 the time before which no pending job was due
+when a claim last looked.';
+
+
+--
 -- Name: read_ocr_result(json); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -2801,9 +3000,10 @@ be read as a whole, its document, lease, filename and text as far as they can.';
 CREATE FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
-    AS $_$
+    AS $$
 declare
     v_count integer;
 begin
@@ -2829,7 +3029,7 @@ begin
         or cardinality(p_actual_hashes) <> cardinality(p_document_ids)
         or exists (
             select from unnest(p_actual_hashes) as h (hash)
-            where h.hash !~ '^[0-9a-f]{64}$'
+            where not are_sha256_digits(h.hash)
         )
     then
         perform reject_argument(
@@ -2855,7 +3055,7 @@ begin
     get diagnostics v_count = row_count;
     return v_count;
 end;
-$_$;
+$$;
 
 
 --
@@ -2869,12 +3069,220 @@ length or hold what they must not.';
 
 
 --
+-- Name: record_ocr_refusals(public.ocr_result[], public.ocr_settings, bigint[], uuid[], public.ocr_queue[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) RETURNS TABLE(ordinal integer, document_id uuid, outcome text, detail text)
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    return query
+    with
+    judged as materialized (
+        select
+            r.*,
+            d.ocr_status,
+            case
+                when w.ordinal is null then d.ocr_lease_token else d.ocr_result_token
+            end as live_token,
+            d.filename,
+            d.file_hash,
+            i.invalid,
+            f.id as foreign_id,
+            case
+                when w.ordinal is not null then 'written'
+                when v.verdict in ('written', 'implausible_result')
+                    and i.invalid is not null
+                    then 'rejected_by_database'
+                when v.verdict = 'written' and f.id is not null then 'foreign_text'
+                when v.verdict = 'written' then 'rejected_by_database'
+                else v.verdict
+            end as outcome
+        from unnest(p_results) with ordinality as r (
+            document_id, expected_filename, ocr_text, confidence, word_count,
+            processing_time_ms, lease_token, source_hash, engine, ordinal
+        )
+        left join unnest(p_written, p_foreign_ids) as w (ordinal, foreign_id)
+            on w.ordinal = r.ordinal
+        left join documents as d on d.id = r.document_id
+        cross join lateral (
+            select judge_ocr_result(
+                d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
+                d.filename, d.file_hash,
+                r.lease_token, r.expected_filename, r.source_hash,
+                r.ocr_text, r.confidence, r.word_count,
+                p_settings.require_lease_token, p_settings.require_source_hash,
+                p_settings.word_count_tolerance
+            )
+            -- inlined, but evaluated once
+            offset 0
+        ) as v (verdict)
+        cross join lateral (
+            select find_invalid_result(
+                r.document_id, r.expected_filename, r.ocr_text, r.confidence,
+                r.word_count, r.processing_time_ms, r.source_hash
+            )
+            offset 0
+        ) as i (invalid)
+        left join lateral (
+            select w.foreign_id as id
+            where w.foreign_id is not null
+            union all
+            select t.id
+            from list_foreign_texts(
+                d.id, d.file_hash, r.ocr_text, r.word_count,
+                p_settings.foreign_text_min_words
+            ) as t (id)
+            where v.verdict = 'written' and p_settings.foreign_text_policy = 'refuse'
+            limit 1
+        ) as f on true
+    ),
+    described as materialized (
+        select
+            j.*,
+            case j.outcome
+                when 'document_missing' then 'there is no such document'
+                when 'already_completed'
+                    then 'the document was completed under another lease'
+                when 'stale_lease'
+                    then case
+                        when j.ocr_status = 'processing'
+                            then 'another lease is live: the job was reset and claimed '
+                                'again'
+                        else format(
+                            'the document is %s: no lease is live', j.ocr_status
+                        )
+                    end
+                when 'lease_required'
+                    then 'no lease token was given, and the document was claimed more '
+                        'than once or the setting require_lease_token is on'
+                when 'filename_mismatch'
+                    then format(
+                        'the document''s filename is %L, not %L',
+                        j.filename, j.expected_filename
+                    )
+                when 'source_mismatch'
+                    then case
+                        when j.source_hash is null
+                            then 'no source hash was given, and the setting '
+                                'require_source_hash is on'
+                        else 'the text was read from other bytes than the document''s '
+                            'file'
+                    end
+                when 'implausible_result'
+                    then format(
+                        '%s words and confidence %s do not fit a text of %s characters',
+                        j.word_count, j.confidence, length(j.ocr_text)
+                    )
+                when 'rejected_by_database'
+                    then coalesce(
+                        '22023: ' || j.invalid,
+                        '27000: a trigger on documents suppressed the update'
+                    )
+                when 'foreign_text'
+                    then format('document %s carries this very text', j.foreign_id)
+                when 'written'
+                    then 'document ' || j.foreign_id || ' carries this very text'
+            end as detail
+        from judged as j
+    ),
+    incident as (
+        insert into ocr_incidents (
+            reason, document_id, job_id, worker_id, offered_token, live_token,
+            expected_filename, actual_filename, offered_hash, actual_hash,
+            text_length, text_hash, other_document_id, detail
+        )
+        select
+            case when e.outcome = 'written' then 'foreign_text' else e.outcome end,
+            e.document_id, q.id, q.worker_id, e.lease_token, e.live_token,
+            e.expected_filename, e.filename, e.source_hash, e.file_hash,
+            length(e.ocr_text), hash_ocr_text(e.ocr_text), e.foreign_id, e.detail
+        from described as e
+        left join lateral (
+            select o.id, o.worker_id
+            from ocr_queue as o
+            where o.document_id = e.document_id and o.status = 'processing'
+            union all
+            select o.id, o.worker_id
+            from unnest(p_jobs) as o
+            where o.document_id = e.document_id and o.status = 'processing'
+        ) as q on true
+        where
+            e.outcome not in ('written', 'already_written')
+            or e.foreign_id is not null
+    )
+    select e.ordinal::integer, e.document_id, e.outcome, e.detail
+    from described as e
+    order by e.ordinal;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) IS 'Internal. The outcome of each of the given results, in order, with its reason in words,
+and an incident for each that was refused or whose text another document carries.
+p_written are the ordinals of those that were written, p_foreign_ids the documents that
+carry their texts, as far as the policy looks for them, p_jobs their jobs, which have
+been removed.';
+
+
+--
+-- Name: record_written_results(uuid[], public.ocr_queue[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.record_written_results(p_document_ids uuid[], p_jobs public.ocr_queue[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+    insert into ocr_job_history (
+        document_id, job_id, outcome, worker_id, engine, attempt, priority, queued_at,
+        started_at, finished_at, wait_ms, processing_time_ms, confidence, word_count,
+        source_hash, lease_token
+    )
+    select
+        d.id, j.id, 'written', j.worker_id, d.ocr_engine, j.attempts, j.priority,
+        j.created_at, j.started_at, clock_timestamp(),
+        elapsed_ms(j.run_after, j.started_at),
+        d.ocr_processing_time_ms, d.ocr_confidence, d.ocr_word_count,
+        d.ocr_source_hash, d.ocr_result_token
+    from documents as d
+    -- a dead job beside the live one is none of this attempt's
+    left join unnest(p_jobs) as j on j.document_id = d.id and j.status <> 'failed'
+    where d.id = any(p_document_ids);
+end;
+$$;
+
+
+--
+-- Name: FUNCTION record_written_results(p_document_ids uuid[], p_jobs public.ocr_queue[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.record_written_results(p_document_ids uuid[], p_jobs public.ocr_queue[]) IS 'Internal. Writes the history rows of documents that were completed in this transaction;
+p_jobs are their jobs, which have been removed. A document whose job was deleted under
+it gets its row too.';
+
+
+--
 -- Name: refresh_ocr_stats(); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.refresh_ocr_stats() RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET jit TO 'off'
     AS $$
 begin
     if not pg_try_advisory_xact_lock(
@@ -3189,6 +3597,7 @@ null.';
 CREATE FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_token uuid, p_current integer, p_total integer) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -3233,6 +3642,7 @@ nulls, negative numbers or more pages than there are.';
 CREATE FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer DEFAULT 5) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -3309,6 +3719,7 @@ reason or a priority outside 0 to 10.';
 CREATE FUNCTION public.reset_stuck_ocr_jobs(p_threshold_minutes integer DEFAULT 30) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -3364,6 +3775,7 @@ Raises 22023 for a threshold outside 1 to 525600.';
 CREATE FUNCTION public.restart_replaced_job(p_document_id uuid, p_lease_token uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -3419,6 +3831,7 @@ with all its attempts, and writes the history row (G1, G9, G10).';
 CREATE FUNCTION public.restore_previous_result(p_document_id uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -3528,6 +3941,7 @@ COMMENT ON FUNCTION public.resume_ocr_queue() IS 'Ends a pause and wakes the wor
 CREATE FUNCTION public.retry_failed_ocr_jobs(p_limit integer DEFAULT 100, p_error_like text DEFAULT NULL::text) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -3612,6 +4026,7 @@ many. Completed documents are never touched. Raises 22023 for a limit outside 1 
 CREATE FUNCTION public.return_expired_leases() RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -3714,6 +4129,94 @@ changing it at this moment.';
 
 
 --
+-- Name: set_claim_marks(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.set_claim_marks() RETURNS timestamp with time zone[]
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+    v_now constant timestamptz := clock_timestamp();
+    v_now_ms constant bigint := (extract(epoch from v_now) * 1000)::bigint;
+    v_whole_at_ms bigint;
+    v_is_whole boolean;
+    v_marks timestamptz [];
+    v_walked bigint;
+begin
+    perform setval('ocr_claim_look_clock', v_now_ms + 100);
+    select c.last_value into v_whole_at_ms from ocr_claim_whole_clock as c;
+    -- a time far ahead was set by a clock that has been put back
+    v_is_whole := (v_whole_at_ms between v_now_ms and v_now_ms + 60000) is not true;
+    if v_is_whole then
+        v_marks := array_fill(timestamptz '-infinity', array[11]);
+    else
+        v_marks := read_claim_marks();
+    end if;
+
+    v_walked := pg_stat_get_xact_tuples_returned('idx_ocr_queue_claim'::regclass);
+    v_marks := array(
+        select coalesce(
+            least(
+                (
+                    select q.run_after
+                    from ocr_queue as q
+                    where
+                        q.status = 'pending'
+                        and q.priority = m.n - 1
+                        and q.run_after >= m.mark
+                    order by q.run_after
+                    limit 1
+                ),
+                v_now - interval '1 second'
+            ),
+            v_now - interval '1 second'
+        )
+        from unnest(v_marks) with ordinality as m (mark, n)
+        order by m.n
+    );
+    v_walked := pg_stat_get_xact_tuples_returned('idx_ocr_queue_claim'::regclass)
+        - v_walked;
+
+    if v_is_whole then
+        if v_walked < 2000 then
+            perform setval('ocr_claim_whole_clock', 0);
+            return null;
+        end if;
+        perform setval(
+            'ocr_claim_whole_clock',
+            v_now_ms + least(
+                30000,
+                greatest(
+                    100,
+                    20 * 1000 * extract(epoch from clock_timestamp() - v_now)
+                )
+            )::bigint
+        );
+    end if;
+    perform setval(
+        format('ocr_claim_mark_%s', m.n - 1)::regclass,
+        greatest(0, (extract(epoch from m.mark) * 1000000)::bigint)
+    )
+    from unnest(v_marks) with ordinality as m (mark, n);
+    return v_marks;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION set_claim_marks(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.set_claim_marks() IS 'Internal. Looks where claims have to begin and remembers it, or, where they may as well
+begin at the beginning, that there are no marks. Returns the marks, one per priority
+from 0 to 10, or null.';
+
+
+--
 -- Name: set_ocr_setting(text, text); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -3794,6 +4297,7 @@ setting, a value of the wrong type or out of range, and says what is accepted.';
 CREATE FUNCTION public.start_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) RETURNS integer
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET jit TO 'off'
     AS $$
@@ -3809,7 +4313,11 @@ begin
     select
         d.id,
         p_priority,
-        p_run_after,
+        -- in the order in which they came, and each at a time of its own, so that a
+        -- mark can stand between any two (set_claim_marks())
+        p_run_after
+        + (row_number() over (order by d.created_at, d.id) - 1)
+        * interval '1 microsecond',
         coalesce(p_max_attempts, s.default_max_attempts),
         d.file_size
     from documents as d
@@ -3840,6 +4348,68 @@ the documents pending and wakes the workers. Returns how many jobs it made.';
 
 
 --
+-- Name: update_ocr_arrays_safe(uuid[], text[], text[], double precision[], integer[], integer[], uuid[], text[], text[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[] DEFAULT NULL::text[], p_engines text[] DEFAULT NULL::text[]) RETURNS TABLE(document_id uuid, outcome text, detail text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+declare
+    v_lengths constant integer [] := array[
+        coalesce(cardinality(p_expected_filenames), -1),
+        coalesce(cardinality(p_ocr_texts), -1),
+        coalesce(cardinality(p_confidences), -1),
+        coalesce(cardinality(p_word_counts), -1),
+        coalesce(cardinality(p_processing_times_ms), -1),
+        coalesce(cardinality(p_lease_tokens), -1),
+        coalesce(cardinality(p_source_hashes), cardinality(p_document_ids)),
+        coalesce(cardinality(p_engines), cardinality(p_document_ids))
+    ];
+begin
+    if (cardinality(p_document_ids) <= 10000) is not true then
+        perform reject_argument(
+            'p_document_ids', 'an array of at most 10000 ids',
+            cardinality(p_document_ids) || ' ids'
+        );
+    end if;
+    if (cardinality(p_document_ids) = all(v_lengths)) is not true then
+        perform reject_argument(
+            'each array', format(
+                'as long as p_document_ids, which has %s elements',
+                cardinality(p_document_ids)
+            ),
+            array_to_string(v_lengths, ', ') || ' elements'
+        );
+    end if;
+    return query
+    select o.document_id, o.outcome, o.detail
+    from offer_ocr_batch(
+        array(
+            select r::ocr_result
+            from unnest(
+                p_document_ids, p_expected_filenames, p_ocr_texts, p_confidences,
+                p_word_counts, p_processing_times_ms, p_lease_tokens, p_source_hashes,
+                p_engines
+            ) as r
+        )
+    ) as o;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) IS 'update_ocr_batch_safe() with the results as arrays, one element of each per result, in
+the order of the arguments of update_ocr_safe(); p_lease_tokens may hold nulls,
+p_source_hashes and p_engines too or be null. Same rows, same rules. Raises 22023 when
+the arrays differ in length or hold more than 10000 elements.';
+
+
+--
 -- Name: update_ocr_batch_safe(json); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -3849,20 +4419,10 @@ CREATE FUNCTION public.update_ocr_batch_safe(p_results json) RETURNS TABLE(docum
     AS $$
 declare
     v_results ocr_result [];
-    v_elements json [];
-    v_document_ids ocr_id_types.document_ids%type;
-    v_outcomes text [];
-    v_details text [];
 begin
     if json_typeof(p_results) is distinct from 'array' then
         perform reject_argument(
             'p_results', 'a json array of results', left(p_results::text, 100)
-        );
-    end if;
-    if json_array_length(p_results) > 10000 then
-        perform reject_argument(
-            'p_results', 'at most 10000 results',
-            format('%s results', json_array_length(p_results))
         );
     end if;
 
@@ -3871,48 +4431,20 @@ begin
             select r::ocr_result
             from json_populate_recordset(null::ocr_result, p_results) as r
         );
-        select
-            array_agg(o.document_id order by o.ordinal),
-            array_agg(o.outcome order by o.ordinal),
-            array_agg(o.detail order by o.ordinal)
-        into v_document_ids, v_outcomes, v_details
-        from offer_ocr_results(v_results) as o;
     exception
-        when transaction_rollback then
-            raise;
-        -- nothing is swallowed: whatever else it was comes again, element by element
-        when others then
-            v_elements := array(
-                select e.value
-                from json_array_elements(p_results) with ordinality as e (value, n)
-                order by e.n
-            );
+        when data_exception then
+            -- offer_ocr_batch() reads what can be read
+            v_results := null;
     end;
-    if v_elements is not null then
-        v_results := array(
-            select read_ocr_result(e.value)
-            from unnest(v_elements) with ordinality as e (value, n)
-            order by e.n
+    if coalesce(cardinality(v_results), json_array_length(p_results)) > 10000 then
+        perform reject_argument(
+            'p_results', 'at most 10000 results',
+            format('%s results', json_array_length(p_results))
         );
-        perform lock_ocr_offers(v_results);
-        select
-            array_agg((v_results[i.n]).document_id order by i.n),
-            array_agg(o.outcome order by i.n),
-            array_agg(o.detail order by i.n)
-        into v_document_ids, v_outcomes, v_details
-        from generate_subscripts(v_elements, 1) as i (n)
-        cross join lateral offer_ocr_element(v_elements[i.n], v_results[i.n]) as o;
-    end if;
-
-    if 'rejected_by_database' = any(v_outcomes) then
-        perform fail_rejected_job(v_results[i.n], v_details[i.n])
-        from generate_subscripts(v_outcomes, 1) as i (n)
-        where v_outcomes[i.n] = 'rejected_by_database';
     end if;
     return query
-    select r.document_id, r.outcome, r.detail
-    from unnest(v_document_ids, v_outcomes, v_details)
-        as r (document_id, outcome, detail);
+    select o.document_id, o.outcome, o.detail
+    from offer_ocr_batch(v_results, p_results) as o;
 end;
 $$;
 
@@ -3930,7 +4462,7 @@ refused, changed nothing and left an incident. One result that the database cann
 the text) is rejected_by_database, with SQLSTATE and message as detail, and its job is
 failed as document; the others are written. Raises 22023 when p_results is not an array
 of at most 10000, and errors of the transaction or the server, which concern the whole
-call.';
+call. update_ocr_arrays_safe() takes the same as arrays, for clients that have them.';
 
 
 --
@@ -4017,17 +4549,16 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
              count(*) FILTER (WHERE (f.kind = 'shared_text'::text)) AS shared_text,
              (count(DISTINCT f.document_id) FILTER (WHERE (f.job_id IS NULL)) + count(DISTINCT f.job_id)) AS with_finding
             FROM findings f
-         ), document_total AS (
-          SELECT count(*) AS n
-            FROM public.documents
-         ), job_total AS (
-          SELECT count(*) AS n
-            FROM public.ocr_queue
          )
   SELECT c.orphaned_job,
      c.missing_file,
      ((((((((((c.invalid_status + c.completed_without_result) + c.result_without_completion) + c.processing_without_job) + c.pending_without_job) + c.lease_without_processing) + c.job_of_completed_document) + c.job_of_failed_document) + c.job_without_processing_document) + c.duplicate_live_job) + c.exhausted_pending_job),
-     trunc(((100)::numeric * ((1)::numeric - ((c.with_finding)::numeric / (GREATEST((d.n + j.n), (1)::bigint))::numeric))), 2) AS trunc,
+         CASE
+             WHEN (c.with_finding = 0) THEN 100.00
+             ELSE trunc(((100)::numeric * ((1)::numeric - ((c.with_finding)::numeric / (GREATEST((( SELECT count(*) AS count
+                FROM public.documents) + ( SELECT count(*) AS count
+                FROM public.ocr_queue)), (1)::bigint))::numeric))), 2)
+         END AS trunc,
      c.invalid_status,
      c.completed_without_result,
      c.result_without_completion,
@@ -4042,9 +4573,7 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
      c.exhausted_pending_job,
      c.changed_file,
      c.shared_text
-    FROM ((counted c
-      CROSS JOIN document_total d)
-      CROSS JOIN job_total j);
+    FROM counted c;
 END;
 
 
@@ -4070,34 +4599,7 @@ CREATE FUNCTION public.validate_ocr_consistency() RETURNS trigger
     AS $$
 declare
     v_outcome text;
-    v_is_result_changed constant boolean not null := (
-        new.ocr_text,
-        new.ocr_confidence,
-        new.ocr_word_count,
-        new.ocr_processing_time_ms,
-        new.ocr_engine,
-        new.ocr_source_hash,
-        new.ocr_text_hash,
-        new.ocr_completed_at,
-        new.ocr_result_token
-    ) is distinct from (
-        old.ocr_text,
-        old.ocr_confidence,
-        old.ocr_word_count,
-        old.ocr_processing_time_ms,
-        old.ocr_engine,
-        old.ocr_source_hash,
-        old.ocr_text_hash,
-        old.ocr_completed_at,
-        old.ocr_result_token
-    );
-    -- learning a hash or a size that was unknown is no replacement
-    v_is_file_replaced constant boolean not null := (
-        new.filename is distinct from old.filename
-        or new.file_path is distinct from old.file_path
-        or (old.file_hash is not null and new.file_hash is distinct from old.file_hash)
-        or (old.file_size is not null and new.file_size is distinct from old.file_size)
-    );
+    v_is_result_changed boolean;
 begin
     if new.ocr_claims is distinct from old.ocr_claims
         and (
@@ -4112,51 +4614,9 @@ begin
             hint = 'Leave the column alone; claim_ocr_jobs() changes it.';
     end if;
 
-    -- completed: nothing changes, except that requeue_document() takes it back, which
-    -- has set the result aside and enqueued a job by now (G4)
-    if old.ocr_status = 'completed' then
-        if new.ocr_status = 'completed' then
-            if v_is_result_changed then
-                perform raise_final_result(old.id, 'an UPDATE would change it');
-            end if;
-            return new;
-        end if;
-        if new.ocr_status is distinct from 'pending'
-            or not exists (
-                select from ocr_previous_results as r
-                where
-                    r.document_id = old.id
-                    and r.ocr_result_token is not distinct from old.ocr_result_token
-                    and r.ocr_text = old.ocr_text
-            )
-            or not exists (
-                select from ocr_queue as q
-                where q.document_id = old.id and q.status = 'pending'
-            )
-        then
-            perform raise_final_result(
-                old.id,
-                format(
-                    'an UPDATE would make it %s',
-                    coalesce(new.ocr_status, 'null')
-                )
-            );
-        end if;
-        new.ocr_text := null;
-        new.ocr_confidence := null;
-        new.ocr_word_count := null;
-        new.ocr_processing_time_ms := null;
-        new.ocr_engine := null;
-        new.ocr_source_hash := null;
-        new.ocr_text_hash := null;
-        new.ocr_completed_at := null;
-        new.ocr_result_token := null;
-        return new;
-    end if;
-
     -- a result is written: under the live lease (G1, G2, G6), or it is one that
     -- restore_previous_result() brings back
-    if new.ocr_status = 'completed' then
+    if new.ocr_status = 'completed' and old.ocr_status is distinct from 'completed' then
         v_outcome := judge_ocr_result(
             old.ocr_status, old.ocr_lease_token, old.ocr_result_token, old.ocr_claims,
             old.filename, old.file_hash,
@@ -4164,17 +4624,20 @@ begin
             new.ocr_text, new.ocr_confidence, new.ocr_word_count,
             true, false, null
         );
-        if v_outcome <> 'written' and exists (
-            select from ocr_previous_results as r
-            where
-                r.document_id = old.id
-                and r.ocr_completed_at = new.ocr_completed_at
-                and r.ocr_result_token is not distinct from new.ocr_result_token
-                and r.ocr_text = new.ocr_text
-                and r.ocr_confidence = new.ocr_confidence
-                and r.ocr_word_count = new.ocr_word_count
-        ) then
-            v_outcome := 'restored';
+        -- nested, since a condition with a subquery is a statement of its own each time
+        if v_outcome <> 'written' then
+            if exists (
+                select from ocr_previous_results as r
+                where
+                    r.document_id = old.id
+                    and r.ocr_completed_at = new.ocr_completed_at
+                    and r.ocr_result_token is not distinct from new.ocr_result_token
+                    and r.ocr_text = new.ocr_text
+                    and r.ocr_confidence = new.ocr_confidence
+                    and r.ocr_word_count = new.ocr_word_count
+            ) then
+                v_outcome := 'restored';
+            end if;
         end if;
         if v_outcome in ('implausible_result', 'source_mismatch') then
             raise exception using
@@ -4219,6 +4682,70 @@ begin
         return new;
     end if;
 
+    v_is_result_changed := (
+        new.ocr_text,
+        new.ocr_confidence,
+        new.ocr_word_count,
+        new.ocr_processing_time_ms,
+        new.ocr_engine,
+        new.ocr_source_hash,
+        new.ocr_text_hash,
+        new.ocr_completed_at,
+        new.ocr_result_token
+    ) is distinct from (
+        old.ocr_text,
+        old.ocr_confidence,
+        old.ocr_word_count,
+        old.ocr_processing_time_ms,
+        old.ocr_engine,
+        old.ocr_source_hash,
+        old.ocr_text_hash,
+        old.ocr_completed_at,
+        old.ocr_result_token
+    );
+
+    -- completed: nothing changes, except that requeue_document() takes it back, which
+    -- has set the result aside and enqueued a job by now (G4)
+    if old.ocr_status = 'completed' then
+        if new.ocr_status = 'completed' then
+            if v_is_result_changed then
+                perform raise_final_result(old.id, 'an UPDATE would change it');
+            end if;
+            return new;
+        end if;
+        if new.ocr_status is distinct from 'pending'
+            or not exists (
+                select from ocr_previous_results as r
+                where
+                    r.document_id = old.id
+                    and r.ocr_result_token is not distinct from old.ocr_result_token
+                    and r.ocr_text = old.ocr_text
+            )
+            or not exists (
+                select from ocr_queue as q
+                where q.document_id = old.id and q.status = 'pending'
+            )
+        then
+            perform raise_final_result(
+                old.id,
+                format(
+                    'an UPDATE would make it %s',
+                    coalesce(new.ocr_status, 'null')
+                )
+            );
+        end if;
+        new.ocr_text := null;
+        new.ocr_confidence := null;
+        new.ocr_word_count := null;
+        new.ocr_processing_time_ms := null;
+        new.ocr_engine := null;
+        new.ocr_source_hash := null;
+        new.ocr_text_hash := null;
+        new.ocr_completed_at := null;
+        new.ocr_result_token := null;
+        return new;
+    end if;
+
     if v_is_result_changed then
         raise exception using
             errcode = 'OG004',
@@ -4234,9 +4761,21 @@ begin
 
     -- the file is replaced under a live lease: whoever reads the old one is fenced off,
     -- and the job starts again on the new one (G1)
+    -- learning a hash or a size that was unknown is no replacement
     if old.ocr_status = 'processing'
         and new.ocr_status = 'processing'
-        and v_is_file_replaced
+        and (
+            new.filename is distinct from old.filename
+            or new.file_path is distinct from old.file_path
+            or (
+                old.file_hash is not null
+                and new.file_hash is distinct from old.file_hash
+            )
+            or (
+                old.file_size is not null
+                and new.file_size is distinct from old.file_size
+            )
+        )
     then
         perform restart_replaced_job(old.id, old.ocr_lease_token);
         new.ocr_status := 'pending';
@@ -4301,6 +4840,254 @@ $$;
 COMMENT ON FUNCTION public.validate_ocr_consistency() IS 'Trigger function of trigger_validate_ocr_consistency. Raises OG002 for a result without
 the live lease, OG003 for a change of a completed result, OG004 for any other illegal
 state change, OG005 for a result that cannot be right (G1, G2, G4, G5, G6, G8).';
+
+
+--
+-- Name: ocr_claim_look_clock; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_look_clock
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_look_clock; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_look_clock IS 'When a claim will set the marks anew, in milliseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_0; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_0
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_0; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_0 IS 'No pending job of priority 0 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_1; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_1
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_1; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_1 IS 'No pending job of priority 1 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_10; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_10
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_10; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_10 IS 'No pending job of priority 10 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_2; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_2
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_2; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_2 IS 'No pending job of priority 2 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_3; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_3
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_3; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_3 IS 'No pending job of priority 3 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_4; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_4
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_4; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_4 IS 'No pending job of priority 4 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_5; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_5
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_5; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_5 IS 'No pending job of priority 5 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_6; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_6
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_6; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_6 IS 'No pending job of priority 6 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_7; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_7
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_7; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_7 IS 'No pending job of priority 7 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_8; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_8
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_8; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_8 IS 'No pending job of priority 8 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_mark_9; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_mark_9
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_mark_9; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_mark_9 IS 'No pending job of priority 9 was due before this time when a claim last looked, in microseconds since 1970.';
+
+
+--
+-- Name: ocr_claim_whole_clock; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+CREATE UNLOGGED SEQUENCE public.ocr_claim_whole_clock
+    START WITH 0
+    INCREMENT BY 1
+    MINVALUE 0
+    NO MAXVALUE
+    CACHE 1;
+
+
+--
+-- Name: SEQUENCE ocr_claim_whole_clock; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON SEQUENCE public.ocr_claim_whole_clock IS 'When the marks will be set from the whole queue again, in milliseconds since 1970;
+0: they are not in use.';
 
 
 --
@@ -5457,19 +6244,31 @@ COMMENT ON COLUMN public.ocr_schema_objects.loaded_at IS 'When it was last loade
 --
 
 CREATE MATERIALIZED VIEW public.ocr_stats AS
+ WITH counted AS (
+         SELECT d.ocr_status,
+            count(*) AS documents,
+            avg(d.ocr_confidence) AS avg_confidence,
+            min(d.ocr_confidence) AS min_confidence,
+            avg(d.ocr_word_count) AS avg_word_count,
+            sum(d.ocr_word_count) AS total_words,
+            avg(d.ocr_processing_time_ms) AS avg_processing_time_ms,
+            min(d.created_at) AS oldest_created_at,
+            max(d.updated_at) AS newest_updated_at
+           FROM public.documents d
+          GROUP BY d.ocr_status
+        )
  SELECT s.ocr_status,
-    count(d.id) AS documents,
-    avg(d.ocr_confidence) AS avg_confidence,
-    min(d.ocr_confidence) AS min_confidence,
-    avg(d.ocr_word_count) AS avg_word_count,
-    sum(d.ocr_word_count) AS total_words,
-    avg(d.ocr_processing_time_ms) AS avg_processing_time_ms,
-    min(d.created_at) AS oldest_created_at,
-    max(d.updated_at) AS newest_updated_at,
+    COALESCE(c.documents, (0)::bigint) AS documents,
+    c.avg_confidence,
+    c.min_confidence,
+    c.avg_word_count,
+    c.total_words,
+    c.avg_processing_time_ms,
+    c.oldest_created_at,
+    c.newest_updated_at,
     now() AS refreshed_at
    FROM (( VALUES ('pending'::text), ('processing'::text), ('completed'::text), ('failed'::text)) s(ocr_status)
-     LEFT JOIN public.documents d ON ((d.ocr_status = s.ocr_status)))
-  GROUP BY s.ocr_status
+     LEFT JOIN counted c ON ((c.ocr_status = s.ocr_status)))
   WITH NO DATA;
 
 
@@ -5715,7 +6514,7 @@ ALTER TABLE ONLY public.ocr_settings
 -- Name: idx_documents_file_hash; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX idx_documents_file_hash ON public.documents USING btree (file_hash) WHERE (file_hash IS NOT NULL);
+CREATE INDEX idx_documents_file_hash ON public.documents USING hash (file_hash) WHERE (file_hash IS NOT NULL);
 
 
 --
@@ -5953,6 +6752,13 @@ REVOKE ALL ON FUNCTION public.admit_circuit_probe() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION are_sha256_digits(p_hash text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.are_sha256_digits(p_hash text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION cancel_ocr_job(p_document_id uuid, p_reason text); Type: ACL; Schema: public; Owner: -
 --
 
@@ -6107,6 +6913,13 @@ REVOKE ALL ON FUNCTION public.judge_ocr_result(p_ocr_status text, p_live_token u
 
 
 --
+-- Name: FUNCTION list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION list_ocr_findings(); Type: ACL; Schema: public; Owner: -
 --
 
@@ -6149,6 +6962,13 @@ REVOKE ALL ON FUNCTION public.notify_ocr_workers() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION offer_ocr_batch(p_results public.ocr_result[], p_json json); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.offer_ocr_batch(p_results public.ocr_result[], p_json json) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION offer_ocr_element(p_element json, p_result public.ocr_result, OUT outcome text, OUT detail text); Type: ACL; Schema: public; Owner: -
 --
 
@@ -6177,6 +6997,13 @@ REVOKE ALL ON FUNCTION public.raise_final_result(p_document_id uuid, p_change te
 
 
 --
+-- Name: FUNCTION read_claim_marks(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.read_claim_marks() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION read_ocr_result(p_element json); Type: ACL; Schema: public; Owner: -
 --
 
@@ -6188,6 +7015,20 @@ REVOKE ALL ON FUNCTION public.read_ocr_result(p_element json) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION record_written_results(p_document_ids uuid[], p_jobs public.ocr_queue[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.record_written_results(p_document_ids uuid[], p_jobs public.ocr_queue[]) FROM PUBLIC;
 
 
 --
@@ -6289,6 +7130,13 @@ REVOKE ALL ON FUNCTION public.set_circuit_state(p_state text, p_error text, p_pr
 
 
 --
+-- Name: FUNCTION set_claim_marks(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.set_claim_marks() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION set_ocr_setting(p_name text, p_value text); Type: ACL; Schema: public; Owner: -
 --
 
@@ -6300,6 +7148,13 @@ REVOKE ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) FROM PU
 --
 
 REVOKE ALL ON FUNCTION public.start_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) FROM PUBLIC;
 
 
 --

@@ -186,9 +186,11 @@ select results_eq(
     $$
         insert into ocr_queue (document_id)
         select d.id from documents as d where d.filename = 'new.pdf'
-        returning status, priority, attempts, max_attempts, run_after
+        returning
+            status, priority, attempts, max_attempts,
+            run_after between now() and clock_timestamp()
     $$,
-    $$values ('pending', 5, 0, 3, now())$$,
+    $$values ('pending', 5, 0, 3, true)$$,
     'a new job is pending, of priority 5, due now'
 );
 

@@ -3,7 +3,7 @@
 create or replace function read_claim_marks()
 returns timestamptz []
 language plpgsql
-volatile
+stable
 set search_path from current
 as $function$
 begin

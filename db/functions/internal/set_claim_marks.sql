@@ -24,7 +24,7 @@ set jit = off
 as $function$
 declare
     v_now constant timestamptz := clock_timestamp();
-    v_now_ms constant bigint := extract(epoch from v_now) * 1000;
+    v_now_ms constant bigint := (extract(epoch from v_now) * 1000)::bigint;
     v_whole_at_ms bigint;
     v_is_whole boolean;
     v_marks timestamptz [];
