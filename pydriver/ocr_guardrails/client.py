@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, fields
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from uuid import UUID
 
-from psycopg import Connection, sql
-from psycopg.rows import dict_row
+from psycopg import Connection, Cursor, sql
+from psycopg.rows import RowFactory, RowMaker, dict_row, no_result, scalar_row
 from psycopg.types.json import Json
 
 from ocr_guardrails.connection import SchemaConnection
@@ -55,13 +56,16 @@ _TYPES: Mapping[str, str] = {
     "p_actual_hashes": "text[]",
     "p_batch_size": "integer",
     "p_confidence": "double precision",
+    "p_confidences": "double precision[]",
     "p_current": "integer",
     "p_dry_run": "boolean",
     "p_engine": "text",
+    "p_engines": "text[]",
     "p_error": "text",
     "p_error_class": "text",
     "p_error_like": "text",
     "p_expected_filename": "text",
+    "p_expected_filenames": "text[]",
     "p_fence": "bigint",
     "p_files": "json",
     "p_lease": "interval",
@@ -72,21 +76,25 @@ _TYPES: Mapping[str, str] = {
     "p_months_ahead": "integer",
     "p_name": "text",
     "p_ocr_text": "text",
+    "p_ocr_texts": "text[]",
     "p_owner": "text",
     "p_present": "boolean[]",
     "p_priority": "integer",
     "p_processing_time_ms": "integer",
+    "p_processing_times_ms": "integer[]",
     "p_raise_if_closed": "boolean",
     "p_reason": "text",
     "p_results": "json",
     "p_run_after": "timestamptz",
     "p_source_hash": "text",
+    "p_source_hashes": "text[]",
     "p_threshold_minutes": "integer",
     "p_timeout": "interval",
     "p_total": "integer",
     "p_ttl": "interval",
     "p_value": "text",
     "p_word_count": "integer",
+    "p_word_counts": "integer[]",
     "p_worker_id": "text",
 }
 
@@ -156,7 +164,7 @@ class Guardrails:
         return self._models(
             IngestedDocument,
             "ingest_ocr_documents",
-            p_files=_json([asdict(file) for file in files]),
+            p_files=_json([_as_row(file) for file in files]),
             p_priority=priority,
         )
 
@@ -243,7 +251,7 @@ class Guardrails:
 
         Raises QueueClosed if ``raise_if_closed``. Calls ``claim_ocr_jobs``.
         """
-        rows = self._call(
+        return self._call(
             "claim_ocr_jobs",
             {
                 "p_worker_id": worker_id,
@@ -251,9 +259,9 @@ class Guardrails:
                 "p_lease": lease,
                 "p_raise_if_closed": raise_if_closed,
             },
+            _rows_of(Job),
             columns=_LEASE,
         )
-        return [_model(Job, row) for row in rows]
 
     def extend_ocr_leases(
         self,
@@ -330,15 +338,17 @@ class Guardrails:
         """Offer many results; answers an outcome for each, in input order.
 
         One result that the database cannot take (a NUL, a NaN) does not take the
-        others down. Calls ``update_ocr_batch_safe``.
+        others down. Calls ``update_ocr_arrays_safe``, or ``update_ocr_batch_safe``
+        where a value has no place in an array of its type.
         """
-        rows = self._call(
-            "update_ocr_batch_safe",
-            {"p_results": _json([_offered(result) for result in results])},
-        )
+        if all(_fits_arrays(result) for result in results):
+            function, arguments = "update_ocr_arrays_safe", _arrays(results)
+        else:
+            function = "update_ocr_batch_safe"
+            arguments = {"p_results": _json([_offered(result) for result in results])}
         return [
             BatchOutcome(row["document_id"], Outcome(row["outcome"]), row["detail"])
-            for row in rows
+            for row in self._call(function, arguments, dict_row)
         ]
 
     def fail_ocr_job(
@@ -435,7 +445,7 @@ class Guardrails:
 
     def validate_database_consistency(self) -> Consistency:
         """Count what is inconsistent. Calls ``validate_database_consistency``."""
-        (row,) = self._call("validate_database_consistency", {})
+        (row,) = self._call("validate_database_consistency", {}, dict_row)
         named = {
             field.name: row.pop(field.name)
             for field in fields(Consistency)
@@ -486,7 +496,7 @@ class Guardrails:
 
     def set_ocr_setting(self, name: str, value: str | None) -> None:
         """Change a setting; None is NULL. Calls ``set_ocr_setting``."""
-        self._call("set_ocr_setting", {"p_name": name, "p_value": value})
+        self._scalar("set_ocr_setting", p_name=name, p_value=value)
 
     def lock_resource(self, name: str, *, timeout: timedelta | None = None) -> bool:
         """Take a named lock that is held to the end of the transaction.
@@ -552,7 +562,7 @@ class Guardrails:
             query += sql.SQL(" order by {} desc").format(sql.Identifier(latest_by))
         if limit is not None:
             query += sql.SQL(" limit {}").format(sql.Literal(limit))
-        with translated(), self._cursor_source() as connection:
+        with translated(), self._connection() as connection:
             return connection.cursor(row_factory=dict_row).execute(query).fetchall()
 
     def read_document_files(self, page_size: int = 1000) -> Iterator[DocumentFile]:
@@ -564,35 +574,32 @@ class Guardrails:
                 "select id as document_id, file_path, file_hash from {}"
                 " where file_path is not null{} order by id limit %(limit)s"
             ).format(documents, sql.SQL("" if after is None else " and id > %(after)s"))
-            with translated(), self._cursor_source() as connection:
+            with translated(), self._connection() as connection:
                 rows = (
-                    connection.cursor(row_factory=dict_row)
+                    connection.cursor(row_factory=_rows_of(DocumentFile))
                     .execute(query, {"after": after, "limit": page_size})
                     .fetchall()
                 )
-            for row in rows:
-                yield _model(DocumentFile, row)
+            yield from rows
             if len(rows) < page_size:
                 return
-            after = rows[-1]["document_id"]
+            after = rows[-1].document_id
 
     # -- calling -----------------------------------------------------------------------
 
-    @contextmanager
-    def _cursor_source(self) -> Iterator[Connection[Any]]:
+    def _connection(self) -> AbstractContextManager[Connection[Any]]:
         if isinstance(self._source, Connection):
-            yield self._source
-        else:
-            with self._source.connection() as connection:
-                yield connection
+            return nullcontext(self._source)
+        return self._source.connection()
 
     def _call(
         self,
         function: str,
         arguments: Mapping[str, Any],
+        rows: RowFactory[T],
         *,
         columns: LiteralString = "*",
-    ) -> list[Row]:
+    ) -> list[T]:
         given = {
             name: value
             for name, value in arguments.items()
@@ -602,21 +609,22 @@ class Guardrails:
             if isinstance(value, str):
                 _refuse_unsendable(name, value)
         query = _query(self._schema, function, tuple(given), columns)
-        with translated(), self._cursor_source() as connection:
-            cursor = connection.cursor(row_factory=dict_row)
+        with translated(), self._connection() as connection:
+            cursor = connection.cursor(row_factory=rows)
             return cursor.execute(query, given, prepare=_prepare(connection)).fetchall()
 
     def _scalar(self, function: str, /, **arguments: Any) -> Any:
-        (row,) = self._call(function, arguments)
-        (value,) = row.values()
+        (value,) = self._call(function, arguments, scalar_row)
         return value
 
     def _id(self, function: str, /, **arguments: Any) -> DocumentId:
         value: DocumentId = self._scalar(function, **arguments)
         return value
 
-    def _models(self, model: type[T], function: str, /, **arguments: Any) -> list[T]:
-        return [_model(model, row) for row in self._call(function, arguments)]
+    def _models(
+        self, model: Callable[..., T], function: str, /, **arguments: Any
+    ) -> list[T]:
+        return self._call(function, arguments, _rows_of(model))
 
 
 @lru_cache(maxsize=256)
@@ -625,7 +633,7 @@ def _query(
     function: str,
     arguments: tuple[str, ...],
     columns: LiteralString,
-) -> sql.Composed:
+) -> LiteralString:
     passed = sql.SQL(", ").join(
         sql.SQL("{} => {}{}").format(
             sql.Identifier(name),
@@ -634,12 +642,14 @@ def _query(
         )
         for name in arguments
     )
-    return sql.SQL("select {} from {}({}) as {}").format(
+    query = sql.SQL("select {} from {}({}) as {}").format(
         sql.SQL(columns),
         _name(schema, function),
         passed,
         sql.Identifier("answer"),
     )
+    # As text, since psycopg would put a composed one together at every execution.
+    return query.as_string(None)
 
 
 def _name(schema: str | None, name: str) -> sql.Identifier:
@@ -652,19 +662,94 @@ def _prepare(connection: Connection[Any]) -> bool | None:
     return None if connection.prepare_threshold is None else True
 
 
-def _model(model: Callable[..., T], row: Row) -> T:
+@lru_cache(maxsize=64)
+def _rows_of(model: Callable[..., T]) -> RowFactory[T]:
+    """Makes the rows of an answer into models, without a dictionary for each."""
     names = _field_names(model)
-    return model(**{name: row[name] for name in names})
+
+    def factory(cursor: Cursor[Any]) -> RowMaker[T]:
+        result = cursor.pgresult
+        if result is None or not result.nfields:
+            return no_result
+        columns = tuple(result.fname(index) for index in range(result.nfields))
+        return _maker(model, names, columns)
+
+    return factory
+
+
+@lru_cache(maxsize=256)
+def _maker(
+    model: Callable[..., T], names: tuple[str, ...], columns: tuple[bytes | None, ...]
+) -> RowMaker[T]:
+    # By name and not by position: a later version of a function may answer more.
+    positions = [columns.index(name.encode()) for name in names]
+    if positions == list(range(len(columns))):
+        return lambda values: model(*values)
+    pick = itemgetter(*positions)
+    return lambda values: model(*pick(values))
 
 
 @lru_cache(maxsize=64)
 def _field_names(model: Any) -> tuple[str, ...]:
-    # By name and not by position: a later version of a function may answer more.
     return tuple(field.name for field in fields(model))
 
 
+def _as_row(model: Any) -> Row:
+    # The models are flat: no need for the deep copy that dataclasses.asdict() makes.
+    return {name: getattr(model, name) for name in _field_names(model.__class__)}
+
+
+def _fits_arrays(result: Result) -> bool:
+    """Whether every value can be sent under its own type.
+
+    The other results go as JSON, each value of which the database reads by itself.
+    """
+    try:
+        return (
+            isinstance(result.document_id, (UUID, int))
+            and all(
+                -0x80000000 <= int(number) < 0x80000000 and int(number) == number
+                for number in (result.word_count, result.processing_time_ms)
+            )
+            and isinstance(result.confidence, (int, float))
+            and not any(
+                "\0" in text or not _has_utf8(text)
+                for text in (
+                    result.expected_filename,
+                    result.ocr_text,
+                    result.source_hash or "",
+                    result.engine or "",
+                )
+            )
+        )
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _arrays(results: Sequence[Result]) -> Row:
+    return {
+        "p_document_ids": [result.document_id for result in results],
+        "p_expected_filenames": [result.expected_filename for result in results],
+        "p_ocr_texts": [result.ocr_text for result in results],
+        "p_confidences": [float(result.confidence) for result in results],
+        "p_word_counts": [int(result.word_count) for result in results],
+        "p_processing_times_ms": [int(result.processing_time_ms) for result in results],
+        "p_lease_tokens": [result.lease_token for result in results],
+        "p_source_hashes": [result.source_hash for result in results],
+        "p_engines": [result.engine for result in results],
+    }
+
+
 def _offered(result: Result) -> Row:
-    offered = asdict(result)
+    offered = _as_row(result)
     # JSON has no NaN and no infinities. As words they reach the database, which
     # refuses that one result and says why.
     confidence = float(result.confidence)

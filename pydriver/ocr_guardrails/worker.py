@@ -4,6 +4,14 @@ All rules are the database's. What the worker adds is care for its own side of t
 it hashes the very bytes that it reads the text from, extends its leases in the
 background, stops working on a job that it lost, tells the classes of failure apart,
 and gives its jobs back when it has to stop.
+
+Results are offered by a thread of their own, so that a commit costs the next document
+no time. It never waits for company: a lone result is offered at once, and those that
+are finished while an offer is on its way are offered together next. Where documents
+take longer than a commit, that is one result at a time; the faster they come, the fewer
+commits. The price is that a process that is killed may leave more than one finished
+document to be read again; their leases are kept up to the answer, so nothing else is
+at stake.
 """
 
 from __future__ import annotations
@@ -14,8 +22,8 @@ import os
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -65,6 +73,8 @@ _BACKOFF_BASE, _BACKOFF_CAP = 0.1, 10.0  # seconds
 _REPEATS = 10  # of a call that fails on a connection that is well
 _MESSAGE_LIMIT = 2000  # characters of an error that are kept
 _PAGE_SEPARATOR = "\f"
+# Of one offer, and of what may wait for the next one before the threads wait, too.
+_OFFERED_RESULTS, _OFFERED_CHARACTERS = 100, 4_000_000
 
 # Jitter needs no secrecy, but a forked process needs numbers of its own.
 _random = SystemRandom()
@@ -234,13 +244,15 @@ def recognise(
     )
 
 
-def offer(guardrails: Guardrails, job: Job, recognition: Recognition) -> BatchOutcome:
-    """Offer a result, and learn what became of it.
+def offer(
+    guardrails: Guardrails, finished: Sequence[tuple[Job, Recognition]]
+) -> list[BatchOutcome]:
+    """Offer results, and learn what became of each, in order.
 
     The batch form judges by the same rules as ``update_ocr_safe`` and names the
     outcome, where that one answers true or false.
     """
-    (outcome,) = guardrails.update_ocr_batch_safe(
+    return guardrails.update_ocr_batch_safe(
         [
             Result(
                 document_id=job.document_id,
@@ -253,20 +265,26 @@ def offer(guardrails: Guardrails, job: Job, recognition: Recognition) -> BatchOu
                 source_hash=recognition.source_hash,
                 engine=recognition.engine,
             )
+            for job, recognition in finished
         ]
     )
-    return outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The three parts of a job, for whoever has to put something else in a place."""
+    """The three parts of a job, for whoever has to put something else in a place.
+
+    ``offer`` is given one result or more, and is called again with the same ones when
+    the connection was lost, or with each alone when it raised anything else.
+    """
 
     fetch: Callable[[Job, PageLimits], bytes] = fetch
     recognise: Callable[[bytes, Engine, PageLimits, Checkpoint], Recognition] = (
         recognise
     )
-    offer: Callable[[Guardrails, Job, Recognition], BatchOutcome] = offer
+    offer: Callable[
+        [Guardrails, Sequence[tuple[Job, Recognition]]], list[BatchOutcome]
+    ] = offer
 
 
 def default_worker_id() -> str:
@@ -396,8 +414,133 @@ class _Leases:
             return list(self._live.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A job whose text was read, by the thread of that name."""
+
+    live: _Live
+    worker_id: str
+    recognition: Recognition
+
+
+class _Offers:
+    """The results that wait for the database: few, so that memory stays bounded."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: deque[_Finished] = deque()
+        self._characters = 0
+        self._under_way = False
+        self._closed = False
+
+    def put(self, finished: _Finished) -> bool:
+        """Hand a result over, when there is room; False if nobody takes any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._has_room())
+            if self._closed:
+                return False
+            self._waiting.append(finished)
+            self._characters += len(finished.recognition.text)
+            self._changed.notify_all()
+            return True
+
+    def take(self) -> list[_Finished]:
+        """All that wait, up to what is offered at once; nothing once it is closed."""
+        with self._changed:
+            self._under_way = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or self._waiting)
+            taken: list[_Finished] = []
+            if self._closed:
+                return taken
+            characters = 0
+            while self._waiting and len(taken) < _OFFERED_RESULTS:
+                length = len(self._waiting[0].recognition.text)
+                if taken and characters + length > _OFFERED_CHARACTERS:
+                    break
+                taken.append(self._waiting.popleft())
+                characters += length
+            self._characters -= characters
+            self._under_way = bool(taken)
+            self._changed.notify_all()
+            return taken
+
+    def close(self) -> None:
+        """Take no more; what waits is not offered any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def wait_until_idle(self, timeout: float) -> bool:
+        """Whether nothing is left to offer, at the latest after ``timeout`` seconds."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._closed or not (self._waiting or self._under_way), timeout
+            )
+
+    def _has_room(self) -> bool:
+        return (
+            len(self._waiting) < _OFFERED_RESULTS
+            and self._characters < _OFFERED_CHARACTERS
+        )
+
+
+class _Bell:
+    """Wakes one waiting thread for each ring, and one when it is time to poll.
+
+    All of them would claim at once and all but one for nothing. A thread whose claim
+    shows that there may be more passes the ring on to the next one. A ring that nobody
+    waits for is kept: news that comes between a claim and the wait after it is not
+    missed.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._condition = threading.Condition()
+        self._interval = interval
+        self._poll_at = 0.0
+        self._kept = False
+        self._closed = False
+
+    def ring(self) -> None:
+        with self._condition:
+            self._kept = True
+            self._condition.notify()
+
+    def pass_on(self) -> None:
+        """Wake another one, if one waits: who calls this will claim again itself."""
+        with self._condition:
+            self._condition.notify()
+
+    def answer(self) -> None:
+        """To be called before a claim, which sees all that was rung for so far."""
+        with self._condition:
+            self._begin_claim()
+
+    def wait(self) -> None:
+        with self._condition:
+            while not self._kept and not self._closed:
+                left = self._poll_at - time.monotonic()
+                if left <= 0 or self._condition.wait(left):
+                    break
+            # The others go on waiting: this one claims for them.
+            self._begin_claim()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+    def _begin_claim(self) -> None:
+        self._kept = False
+        self._poll_at = time.monotonic() + self._interval * _random.uniform(0.8, 1.2)
+
+
 class Worker:
     """Works on the queue with threads, each with an engine and a connection.
+
+    Two more connections are the worker's own: one keeps the leases and listens for
+    news, one offers the results.
 
     ``connect`` makes a connection; it is called again after a loss. ``make_engine`` is
     called once for each thread. ``on_event`` is called from all threads.
@@ -425,8 +568,8 @@ class Worker:
         self._quitting = threading.Event()
         self._finished = threading.Event()
         self._deadline = float("inf")
-        self._news = threading.Condition()
-        self._news_count = 0
+        self._bell = _Bell(self.options.poll_interval)
+        self._offers = _Offers()
         self._failure: BaseException | None = None
         self._deaf = 0
         self._event_lock = threading.Lock()
@@ -472,14 +615,16 @@ class Worker:
             )
             for number, engine in enumerate(engines, 1)
         ]
-        background = threading.Thread(
-            target=self._guarded,
-            args=(self._keep_leases, keeper),
-            name="ocr-leases",
-            daemon=True,
-        )
-        background.start()
-        for thread in self._threads:
+        background = [
+            threading.Thread(
+                target=self._guarded, args=(target, *arguments), name=name, daemon=True
+            )
+            for name, target, *arguments in (
+                ("ocr-leases", self._keep_leases, keeper),
+                ("ocr-offers", self._offer_results),
+            )
+        ]
+        for thread in background + self._threads:
             thread.start()
         try:
             self._await_threads()
@@ -487,7 +632,9 @@ class Worker:
             self._stopping = True
             self._quitting.set()
             self._finished.set()
-            background.join(2)
+            self._offers.close()
+            for thread in background:
+                thread.join(2)
         self.summary.seconds = time.monotonic() - began
         if self._failure is not None:
             raise self._failure
@@ -504,19 +651,28 @@ class Worker:
                 self.stop()
 
     def _await_threads(self) -> None:
-        while any(thread.is_alive() for thread in self._threads):
-            for thread in self._threads:
-                thread.join(_TICK / len(self._threads))
+        while self._is_busy(_TICK):
+            if self._stopping:
+                self._bell.close()
             if time.monotonic() >= self._deadline:
                 break
         # Between pages the threads give their jobs back by themselves. One that is in
         # the middle of a long page does not get to: its job is given back for it.
         patience = time.monotonic() + 1
-        while self.is_abandoned and time.monotonic() < patience:
-            time.sleep(_TICK / 4)
+        while time.monotonic() < patience and self._is_busy(_TICK / 4):
+            pass
         self._quitting.set()
-        if self.is_abandoned:
+        self._offers.close()
+        if self._leases.all():
             self._give_back_all()
+
+    def _is_busy(self, timeout: float) -> bool:
+        """Whether a thread works or a result is on its way; looks for so long."""
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout)
+                return True
+        return not self._offers.wait_until_idle(timeout)
 
     def _give_back_all(self) -> None:
         database = self._database()
@@ -538,40 +694,40 @@ class Worker:
         database = self._database(
             lambda connection: _name_session(connection, worker_id)
         )
+        slept = False
         try:
             while not self._stopping:
-                seen = self._news_count
+                self._bell.answer()
                 jobs = database.call(
                     lambda guardrails: guardrails.claim_ocr_jobs(
                         worker_id, self.options.batch_size, lease=self.options.lease
                     )
                 )
+                if len(jobs) >= self.options.batch_size:
+                    self._bell.pass_on()
                 if jobs:
-                    for live in [self._leases.add(job) for job in jobs]:
+                    claimed = [self._leases.add(job) for job in jobs]
+                    read = [
                         self._process(database, engine, worker_id, live)
+                        for live in claimed
+                    ]
+                    if slept and any(read):
+                        # Most likely the next claim finds nothing. It is made once the
+                        # results are written, instead of now and then again.
+                        self._bell.wait()
+                    slept = False
                 elif self.options.drain and self._is_drained(database):
-                    self._tell_news()  # that the others need not wait any longer
+                    self._bell.ring()  # the others need not wait any longer, either
                     break
                 else:
-                    self._wait_for_news(seen)
+                    self._bell.wait()
+                    slept = True
         except psycopg.Error:
             # Told to quit while the database is away: leases expire by themselves.
             if not self._quitting.is_set():
                 raise
         finally:
             database.close()
-
-    def _wait_for_news(self, seen: int) -> None:
-        until = time.monotonic() + self.options.poll_interval * _random.uniform(
-            0.8, 1.2
-        )
-        with self._news:
-            while (
-                self._news_count == seen
-                and not self._stopping
-                and (left := until - time.monotonic()) > 0
-            ):
-                self._news.wait(min(left, _TICK))
 
     def _keep_leases(self, database: _Database) -> None:
         beat_at = 0.0
@@ -609,7 +765,7 @@ class Worker:
     def _hear(self, database: _Database) -> None:
         try:
             for _ in database.connection().notifies(timeout=_TICK, stop_after=1):
-                self._tell_news()
+                self._bell.ring()
         except psycopg.OperationalError:
             # The threads poll meanwhile, and tell of the loss.
             database.close()
@@ -627,11 +783,6 @@ class Worker:
             )
         else:
             connection.execute(f"listen {_CHANNEL}")
-
-    def _tell_news(self) -> None:
-        with self._news:
-            self._news_count += 1
-            self._news.notify_all()
 
     def _is_drained(self, database: _Database) -> bool:
         if self._leases.all():
@@ -655,9 +806,11 @@ class Worker:
 
     def _process(
         self, database: _Database, engine: Engine, worker_id: str, live: _Live
-    ) -> None:
+    ) -> bool:
+        """Read one job's text; whether there is one, and it is about to be offered."""
         job = live.job
         live.started = time.monotonic()
+        handed_over = False
         try:
             self._checkpoint(database, worker_id, live, 0, 0)
             self._tell(EventKind.STARTED, worker_id, live)
@@ -671,11 +824,11 @@ class Worker:
                 ),
             )
             del data
-            live.begin_offer()
-            answer = database.call(
-                lambda guardrails: self._steps.offer(guardrails, job, recognition)
-            )
-            self._conclude(database, worker_id, live, recognition, answer)
+            if live.lost.is_set():
+                raise LeaseLost
+            handed_over = self._offers.put(_Finished(live, worker_id, recognition))
+            if not handed_over:
+                raise _Released
         except LeaseLost:
             self._tell(EventKind.LOST, worker_id, live, "The lease was lost.")
         except _Released:
@@ -683,9 +836,12 @@ class Worker:
                 self._release(database, live)
         except (Exception, SystemExit) as error:
             # Whatever an engine or a decoder comes up with is this job's failure.
-            self._fail(database, worker_id, engine, live, error)
+            name = f"{engine.name} {engine.version}"
+            self._fail(database, worker_id, name, live, error)
         finally:
-            self._leases.remove(live)
+            if not handed_over:
+                self._leases.remove(live)
+        return handed_over
 
     def _checkpoint(
         self, database: _Database, worker_id: str, live: _Live, page: int, pages: int
@@ -707,14 +863,75 @@ class Worker:
             raise LeaseLost
         self._tell(EventKind.PAGE, worker_id, live, page=page, pages=pages)
 
-    def _conclude(
-        self,
-        database: _Database,
-        worker_id: str,
-        live: _Live,
-        recognition: Recognition,
-        answer: BatchOutcome,
+    # -- results -----------------------------------------------------------------------
+
+    def _offer_results(self) -> None:
+        database = self._database(
+            lambda connection: _name_session(connection, self.worker_id)
+        )
+        try:
+            while finished := self._offers.take():
+                begun = [each for each in finished if self._begin_offer(each)]
+                if begun:
+                    self._offer(database, begun)
+                # A thread waits for that, or has claimed in vain because a job was
+                # still ours: it counts against max_concurrent_jobs, and as not drained.
+                self._bell.ring()
+        finally:
+            self._offers.close()
+            database.close()
+
+    def _begin_offer(self, finished: _Finished) -> bool:
+        live = finished.live
+        try:
+            live.begin_offer()
+        except LeaseLost:
+            self._tell(EventKind.LOST, finished.worker_id, live, "The lease was lost.")
+            self._leases.remove(live)
+            return False
+        return True
+
+    def _offer(self, database: _Database, finished: list[_Finished]) -> None:
+        read = [(each.live.job, each.recognition) for each in finished]
+        try:
+            answers = database.call(
+                lambda guardrails: self._steps.offer(guardrails, read)
+            )
+        except Exception as error:
+            if len(finished) > 1:
+                # It may be about one of them, and not about the others.
+                for each in finished:
+                    self._offer(database, [each])
+                return
+            (each,) = finished
+            self._give_up(database, each, error)
+            return
+        for each, answer in zip(finished, answers, strict=True):
+            try:
+                self._conclude(database, each, answer)
+            except Exception as error:
+                self._give_up(database, each, error)
+            else:
+                self._leases.remove(each.live)
+
+    def _give_up(
+        self, database: _Database, finished: _Finished, error: Exception
     ) -> None:
+        try:
+            self._fail(
+                database,
+                finished.worker_id,
+                finished.recognition.engine,
+                finished.live,
+                error,
+            )
+        finally:
+            self._leases.remove(finished.live)
+
+    def _conclude(
+        self, database: _Database, finished: _Finished, answer: BatchOutcome
+    ) -> None:
+        live = finished.live
         outcome = answer.outcome
         message = f"{outcome}: {answer.detail}" if answer.detail else str(outcome)
         kind = EventKind.LOST
@@ -731,7 +948,7 @@ class Worker:
                     ErrorClass.PERMANENT
                     if outcome in _REFUSED_FOR_GOOD
                     else ErrorClass.DOCUMENT,
-                    engine=recognition.engine,
+                    engine=finished.recognition.engine,
                 )
             )
             kind = _KINDS[reported]
@@ -739,13 +956,13 @@ class Worker:
                 # It has failed the job already.
                 used_up = live.job.attempt >= live.job.max_attempts
                 kind = EventKind.DEAD if used_up else EventKind.RETRY
-        self._tell(kind, worker_id, live, message, outcome=outcome)
+        self._tell(kind, finished.worker_id, live, message, outcome=outcome)
 
     def _fail(
         self,
         database: _Database,
         worker_id: str,
-        engine: Engine,
+        engine: str,
         live: _Live,
         error: BaseException,
     ) -> None:
@@ -757,7 +974,7 @@ class Worker:
                     live.job.lease_token,
                     _sendable(message),
                     error_class,
-                    engine=f"{engine.name} {engine.version}",
+                    engine=engine,
                 )
             )
         except psycopg.Error as second:

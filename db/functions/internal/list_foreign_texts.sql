@@ -15,11 +15,15 @@ begin atomic
     select d.id
     from documents as d
     where
-        is_text_compared(p_ocr_text, p_word_count, p_min_words)
-        and d.ocr_text_hash = hash_ocr_text(p_ocr_text)
-        and d.id <> p_document_id
-        and (d.file_hash = p_file_hash) is not true
-        and d.ocr_text = p_ocr_text;
+        is_text_compared(
+            list_foreign_texts.p_ocr_text,
+            list_foreign_texts.p_word_count,
+            list_foreign_texts.p_min_words
+        )
+        and d.ocr_text_hash = hash_ocr_text(list_foreign_texts.p_ocr_text)
+        and d.id <> list_foreign_texts.p_document_id
+        and (d.file_hash = list_foreign_texts.p_file_hash) is not true
+        and d.ocr_text = list_foreign_texts.p_ocr_text;
 end;
 
 comment on function list_foreign_texts is

@@ -28,7 +28,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 set jit = off
 -- read by the trigger that would otherwise write the history, row by row
-set ocr_guardrails.history_follows = on
+set "ocr_guardrails.history_follows" = on
 as $function$
 declare
     v_settings ocr_settings;

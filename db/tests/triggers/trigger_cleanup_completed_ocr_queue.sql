@@ -1,7 +1,7 @@
 begin;
 \ir ../functions/fixtures.psql
 
-select plan(14);
+select plan(28);
 
 create function pg_temp.write(p_document_id uuid, p_token uuid)
 returns void
@@ -130,6 +130,128 @@ select is(
     'completed / pending 0 of 3',
     'an UPDATE of a completed document does not look for jobs'
 );
+
+-- What functions tell it, that they write the history themselves, a client may say too.
+-- It gains nothing: what is there is removed and recorded.
+set local ocr_guardrails.history_follows = on;
+select pg_temp.add_document('claimed.pdf') as claimed \gset
+select pg_temp.claim(:'claimed') as token \gset
+select pg_temp.write(:'claimed', :'token');
+select is(
+    pg_temp.state(:'claimed'),
+    'completed / no job',
+    'a client that sets history_follows itself: the job is removed all the same (G3)'
+);
+select results_eq(
+    format(
+        $$
+            select h.outcome, h.worker_id, h.lease_token, h.confidence
+            from ocr_job_history as h
+            where h.document_id = %L
+        $$,
+        :'claimed'
+    ),
+    format($$values ('written', 'w-one', %L::uuid, 80::real)$$, :'token'),
+    'and the attempt is once in the history (G10)'
+);
+select pg_temp.add_document('both.pdf') as both \gset
+select pg_temp.kill(:'both') as token \gset
+insert into ocr_queue (document_id) values (:'both');
+select c.lease_token as token from claim_ocr_jobs('w-two', 10) as c
+where c.document_id = :'both' \gset
+delete from ocr_job_history;
+select pg_temp.write(:'both', :'token');
+select is(
+    pg_temp.state(:'both'), 'completed / no job', 'dead jobs go with the live one too'
+);
+select is(pg_temp.history(:'both'), 'written', 'with one row in the history');
+select is(
+    (select h.worker_id from ocr_job_history as h where h.document_id = :'both'),
+    'w-two',
+    'that of the live one'
+);
+select requeue_document(:'both', 'test') as job \gset
+select restore_previous_result(:'both') as restored \gset
+select is(
+    pg_temp.history(:'both'),
+    'written',
+    'a result that is brought back is no new attempt then either'
+);
+select is(pg_temp.state(:'both'), 'completed / no job', 'and its job goes');
+select pg_temp.add_document('offered.pdf') as offered \gset
+select pg_temp.complete(:'offered') as token \gset
+select is(
+    pg_temp.history(:'offered'),
+    'written',
+    'a result that is offered through a function is once in the history'
+);
+set local ocr_guardrails.history_follows to default;
+
+-- Whichever way it comes, an offer leaves nothing set behind it.
+select pg_temp.add_document('first.pdf') as first \gset
+select pg_temp.complete(:'first') as token \gset
+select pg_temp.add_document('second.pdf') as second \gset
+select pg_temp.claim(:'second') as token \gset
+delete from ocr_queue as q where q.document_id = :'second';
+select pg_temp.write(:'second', :'token');
+select results_eq(
+    format(
+        $$
+            select h.outcome, h.job_id, h.lease_token
+            from ocr_job_history as h
+            where h.document_id = %L
+        $$,
+        :'second'
+    ),
+    format($$values ('written', null::uuid, %L::uuid)$$, :'token'),
+    'plain SQL after an offer: a document that had lost its job has its row (G10)'
+);
+
+-- Many documents by one UPDATE.
+delete from documents;
+delete from ocr_job_history;
+insert into documents (filename) select 'page ' || n from generate_series(1, 3) as n;
+select enqueue_pending_documents() as enqueued \gset
+select c.job_id from claim_ocr_jobs('w-many', 3) as c \g /dev/null
+create temporary table jobs as
+select q.document_id, q.id, d.ocr_lease_token as token from ocr_queue as q
+inner join documents as d on d.id = q.document_id;
+update documents as d
+set
+    ocr_status = 'completed', ocr_text = 'a b', ocr_confidence = 80,
+    ocr_word_count = 2, ocr_result_token = d.ocr_lease_token;
+select is(
+    (select count(*) from ocr_queue), 0::bigint, 'one UPDATE of many removes all jobs'
+);
+select results_eq(
+    $$
+        select h.document_id, h.job_id, h.lease_token, h.outcome, h.worker_id
+        from ocr_job_history as h
+        order by h.document_id
+    $$,
+    $$
+        select j.document_id, j.id, j.token, 'written', 'w-many'
+        from jobs as j
+        order by j.document_id
+    $$,
+    'and each attempt has the row of its own job (G10)'
+);
+select is(
+    (select count(*) from ocr_job_history), 3::bigint, 'just one'
+);
+
+-- A job that is brought back under a live lease, with its result: two attempts.
+select pg_temp.add_document('twofold.pdf') as twofold \gset
+select pg_temp.complete(:'twofold') as token \gset
+select requeue_document(:'twofold', 'test') as job \gset
+select pg_temp.claim(:'twofold', 'w-again') as token \gset
+select restore_previous_result(:'twofold') as restored \gset
+select is(
+    pg_temp.history(:'twofold'),
+    'written cancelled',
+    'a result that is brought back under a live lease: the attempt was cancelled'
+);
+select is(pg_temp.state(:'twofold'), 'completed / no job', 'and its job goes');
 
 -- all or nothing
 select pg_temp.add_document() as atomic \gset

@@ -5,8 +5,8 @@ reference worker with the reading of files replaced. A loser holds on to leases 
 has lost and offers under them: its own text late, its text for other documents that are
 being worked on, and plain UPDATEs of both kinds. Nothing that it offers may be written.
 
-Every answer goes into a log at once, a line each, so that a kill loses the last one at
-most.
+Every answer goes into a log at once, a line each, so that a kill loses those of the
+last call at most.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -121,19 +121,23 @@ def _work(spec: Spec, log: Log, dice: random.Random) -> int:
         return Recognition(path, 90.0, 16, 1, file_hash(path), "null 1", 1)
 
     def offer_sealed(
-        guardrails: Guardrails, job: Job, recognition: Recognition
-    ) -> BatchOutcome:
-        text = seal(recognition.text, job.lease_token, uuid.uuid4())
-        sealed = replace(recognition, text=text, word_count=len(text.split()))
-        answer = offer(guardrails, job, sealed)
-        log.write(
-            "honest",
-            job.document_id,
-            token=job.lease_token,
-            outcome=answer.outcome.value,
-            text=text,
-        )
-        return answer
+        guardrails: Guardrails, finished: Sequence[tuple[Job, Recognition]]
+    ) -> list[BatchOutcome]:
+        sealed: list[tuple[Job, Recognition]] = []
+        for job, recognition in finished:
+            text = seal(recognition.text, job.lease_token, uuid.uuid4())
+            words = len(text.split())
+            sealed.append((job, replace(recognition, text=text, word_count=words)))
+        answers = offer(guardrails, sealed)
+        for (job, recognition), answer in zip(sealed, answers, strict=True):
+            log.write(
+                "honest",
+                job.document_id,
+                token=job.lease_token,
+                outcome=answer.outcome.value,
+                text=recognition.text,
+            )
+        return answers
 
     connect_anew = _connecting(spec, dice)
     connections = 0

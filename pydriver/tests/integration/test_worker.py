@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from ocr_guardrails import BatchOutcome, Guardrails, Job, Outcome
+from ocr_guardrails import worker as worker_module
 from ocr_guardrails.embedded import Server
 from ocr_guardrails.engines import EngineError, PageText
 from ocr_guardrails.engines.null import NullEngine
@@ -375,21 +376,233 @@ def test_an_offer_whose_answer_was_lost_is_made_again(bench: Bench) -> None:
     bench.add("page.png")
     calls: list[Outcome] = []
 
-    def cut(guardrails: Guardrails, job: Job, recognition: Recognition) -> BatchOutcome:
-        answer = offer(guardrails, job, recognition)
-        calls.append(answer.outcome)
+    def cut(
+        guardrails: Guardrails, finished: Sequence[tuple[Job, Recognition]]
+    ) -> list[BatchOutcome]:
+        answers = offer(guardrails, finished)
+        calls.extend(answer.outcome for answer in answers)
         if len(calls) == 1:
             # committed, and the connection is gone before the answer arrives
             assert isinstance(guardrails._source, psycopg.Connection)
             guardrails._source.close()
             raise psycopg.OperationalError("server closed the connection unexpectedly")
-        return answer
+        return answers
 
     running = start(bench, steps=Steps(offer=cut))
     assert running.finish().written == 1
     assert calls == [Outcome.WRITTEN, Outcome.ALREADY_WRITTEN]
     assert "Database connection lost" in running.worker.summary.notes[0]
     assert bench.value("select count(*) from ocr_incidents") == 0
+
+
+class HeldOffer:
+    """Makes its first offer only when it is let go; knows how many came together."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.reached = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(
+        self, guardrails: Guardrails, finished: Sequence[tuple[Job, Recognition]]
+    ) -> list[BatchOutcome]:
+        self.sizes.append(len(finished))
+        self.reached.set()
+        assert self.go.wait(60)
+        return offer(guardrails, finished)
+
+
+def test_results_that_are_finished_meanwhile_are_offered_together(
+    bench: Bench,
+) -> None:
+    held = HeldOffer()
+    # one thread that claims one job at a time
+    running = start(bench, steps=Steps(offer=held), drain=False)
+    bench.add("0.png")
+    assert held.reached.wait(60)
+    for number in range(1, 5):
+        bench.add(f"{number}.png")
+    until(lambda: len(running.worker._offers._waiting) == 4, "the others wait")
+    assert bench.statuses() == {"processing": 5}
+    held.go.set()
+    until(lambda: bench.statuses() == {"completed": 5}, "all are written")
+    assert running.stop().written == 5
+    assert held.sizes == [1, 4]
+    assert history(bench, "outcome") == [("written",)] * 5
+
+
+def test_a_lone_result_is_offered_while_the_next_page_is_read(bench: Bench) -> None:
+    bench.add("a.png")
+    bench.add("b.png")
+    engine = HeldEngine()
+    running = start(bench, lambda: engine, batch_size=2)
+    engine.go.release()
+    assert engine.reached.acquire(timeout=60)
+    assert engine.reached.acquire(timeout=60)
+    until(
+        lambda: bench.statuses() == {"completed": 1, "processing": 1},
+        "the first is written while the second is read",
+    )
+    engine.go.release()
+    assert running.finish().written == 2
+
+
+def test_reading_waits_when_too_much_is_left_to_offer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "_OFFERED_RESULTS", 2)
+    held = HeldOffer()
+    running = start(bench, steps=Steps(offer=held), drain=False)
+    bench.add("0.png")
+    assert held.reached.wait(60)
+    for number in range(1, 8):
+        bench.add(f"{number}.png")
+    # one is on its way, two wait, and the thread stands there with the fourth
+    until(
+        lambda: bench.statuses() == {"processing": 4, "pending": 4}, "the thread waits"
+    )
+    held.go.set()
+    until(lambda: bench.statuses() == {"completed": 8}, "all are written")
+    assert running.stop().written == 8
+    assert max(held.sizes) == 2
+
+
+def test_an_offer_that_raises_takes_no_other_result_down(bench: Bench) -> None:
+    held = HeldOffer()
+
+    def picky(
+        guardrails: Guardrails, finished: Sequence[tuple[Job, Recognition]]
+    ) -> list[BatchOutcome]:
+        if any(job.filename == "c.png" for job, _ in finished):
+            held.sizes.append(len(finished))
+            raise ValueError("cannot be sent")
+        return held(guardrails, finished)
+
+    running = start(bench, steps=Steps(offer=picky), drain=False)
+    bench.add("a.png")
+    assert held.reached.wait(60)
+    for name in ("b.png", "c.png", "d.png"):
+        bench.add(name)
+    until(lambda: len(running.worker._offers._waiting) == 3, "the others wait")
+    held.go.set()
+    until(lambda: bench.status("d.png") == "completed", "the last is written")
+    summary = running.stop()
+    assert (summary.written, summary.retry) == (3, 1)
+    # a, then all the others, then each of them alone
+    assert held.sizes == [1, 3, 1, 1, 1]
+    assert bench.status("c.png") == "pending"
+    assert "cannot be sent" in bench.value("select error_message from ocr_queue")
+
+
+def test_a_lease_that_is_lost_while_its_result_waits_offers_nothing(
+    bench: Bench,
+) -> None:
+    held = HeldOffer()
+    running = start(
+        bench, steps=Steps(offer=held), lease=timedelta(seconds=1), drain=False
+    )
+    bench.add("a.png")
+    assert held.reached.wait(60)
+    document_id = bench.add("b.png")
+    until(lambda: len(running.worker._offers._waiting) == 1, "the second waits")
+    assert bench.guardrails.cancel_ocr_job(document_id, "not wanted")
+    (waiting,) = running.worker._offers._waiting
+    until(waiting.live.lost.is_set, "the heartbeat saw that the lease is gone")
+    held.go.set()
+    until(lambda: EventKind.LOST in running.kinds(), "the second is let go")
+    summary = running.stop()
+    assert (summary.written, summary.lost) == (1, 1)
+    assert held.sizes == [1]
+    assert bench.status("b.png") == "failed"
+    assert bench.value("select count(*) from ocr_incidents") == 0
+
+
+def test_heartbeats_keep_what_waits_to_be_offered(bench: Bench) -> None:
+    bench.add("a.png")
+    held = HeldOffer()
+    running = start(bench, steps=Steps(offer=held), lease=timedelta(seconds=1))
+    assert held.reached.wait(60)
+    (first,) = bench.rows("select lease_expires_at from ocr_queue")
+    until(
+        lambda: bench.value("select now() > %s + interval '1 second'", *first),
+        "the first lease has passed",
+    )
+    assert bench.guardrails.claim_ocr_jobs("w-other") == []
+    held.go.set()
+    assert running.finish().written == 1
+    assert history(bench, "outcome", "attempt") == [("written", 1)]
+
+
+def test_stopped_it_still_offers_what_it_has_read(bench: Bench) -> None:
+    held = HeldOffer()
+    running = start(bench, steps=Steps(offer=held), drain=False, grace=60.0)
+    bench.add("a.png")
+    assert held.reached.wait(60)
+    for name in ("b.png", "c.png"):
+        bench.add(name)
+    until(lambda: len(running.worker._offers._waiting) == 2, "the others wait")
+    running.worker.stop()
+    until(lambda: not running.worker.is_abandoned, "the reading thread has ended")
+    held.go.set()
+    summary = running.finish()
+    assert (summary.written, summary.released) == (3, 0)
+
+
+def test_what_waits_when_the_grace_is_over_is_given_back(bench: Bench) -> None:
+    held = HeldOffer()
+    running = start(bench, steps=Steps(offer=held), grace=0.0, drain=False)
+    bench.add("a.png")
+    assert held.reached.wait(60)
+    bench.add("b.png")
+    until(lambda: len(running.worker._offers._waiting) == 1, "the second waits")
+    summary = running.stop()
+    assert (summary.released, summary.written) == (1, 0)
+    assert bench.status("b.png") == "pending"
+    # the answer to the first one still comes, and is the database's
+    held.go.set()
+    until(lambda: bench.status("a.png") == "completed", "the first is written")
+
+
+def test_a_limit_of_concurrent_jobs_does_not_let_the_worker_sleep(
+    bench: Bench,
+) -> None:
+    bench.guardrails.set_ocr_setting("max_concurrent_jobs", "1")
+    for number in range(4):
+        bench.add(f"{number}.png")
+    # no notification comes: a thread that waits is called after each write
+    running = start(bench, threads=2, poll_interval=3600.0)
+    assert running.finish().written == 4
+
+
+def test_all_threads_wake_up_while_there_is_work_for_all(bench: Bench) -> None:
+    engines: list[HeldEngine] = []
+
+    def make_engine() -> HeldEngine:
+        engines.append(HeldEngine())
+        return engines[-1]
+
+    running = start(bench, make_engine, threads=3, drain=False, poll_interval=3600.0)
+    until(
+        lambda: (
+            bench.value(
+                "select count(*) from pg_stat_activity"
+                " where datname = current_database() and state = 'idle'"
+                " and strpos(query, 'claim_ocr_jobs') > 0"
+            )
+            == 3
+        ),
+        "all three wait",
+    )
+    for number in range(3):
+        bench.add_file(f"{number}.png", png_saying(f"text of {number}.png"))
+    # one transaction, so one notification
+    bench.ingest()
+    for engine in engines:
+        assert engine.reached.acquire(timeout=60)
+    for engine in engines:
+        engine.go.release()
+    until(lambda: bench.statuses() == {"completed": 3}, "all are read")
+    running.stop()
 
 
 def test_a_restart_of_the_database_is_survived(

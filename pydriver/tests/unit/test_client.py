@@ -70,7 +70,7 @@ def test_json_escapes_what_is_to_be_judged_by_the_database() -> None:
 
 def test_arguments_are_named_and_typed() -> None:
     query = _query("ocr", "claim_ocr_jobs", ("p_worker_id", "p_batch_size"), "*")
-    assert query.as_string(None) == (
+    assert query == (
         'select * from "ocr"."claim_ocr_jobs"("p_worker_id" => %(p_worker_id)s::text, '
         '"p_batch_size" => %(p_batch_size)s::integer) as "answer"'
     )

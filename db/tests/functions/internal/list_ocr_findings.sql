@@ -48,26 +48,65 @@ values
 ('no count', 'completed', 'a text', 90, null, now()),
 ('no status', null, null, null, null, null),
 ('no text', 'completed', null, 90, 2, now());
+insert into documents (filename, ocr_status, ocr_text, ocr_lease_token)
+values
+('failed with lease', 'failed', null, gen_random_uuid()),
+('pending with text', 'pending', 'a text', null),
+('processing without lease', 'processing', null, null),
+('processing with text', 'processing', 'a text', gen_random_uuid()),
+('failed with text', 'failed', 'a text', null);
+insert into documents (
+    filename, ocr_status, ocr_text, ocr_confidence, ocr_word_count, ocr_completed_at,
+    ocr_lease_token
+)
+values ('completed with lease', 'completed', 'a text', 90, 2, now(), gen_random_uuid());
+insert into ocr_queue (
+    document_id, status, attempts, started_at, worker_id, lease_expires_at
+)
+select d.id, 'processing', 1, now(), 'worker', now() + interval '1 hour'
+from documents as d
+where d.ocr_status = 'processing';
 insert into documents (filename, updated_at)
 values ('only a dead job', now() - interval '2 hours');
 insert into ocr_queue (document_id, status, attempts)
 select d.id, 'failed', 3
 from documents as d
 where d.filename = 'only a dead job';
+-- the second of two live jobs, whatever else is older: a dead one, another document's
+insert into documents (filename)
+values ('two live jobs'), ('one live job');
+insert into ocr_queue (document_id, status, attempts, created_at, priority)
+select d.id, j.status, j.attempts, now() - j.age, j.priority
+from documents as d
+inner join (
+    values
+    ('two live jobs', 'failed', 3, interval '3 days', 1),
+    ('two live jobs', 'pending', 0, interval '1 hour', 2),
+    ('two live jobs', 'pending', 0, interval '1 minute', 3),
+    ('one live job', 'pending', 0, interval '2 days', 4)
+) as j (filename, status, attempts, age, priority) on j.filename = d.filename;
 select results_eq(
     $$
-        select d.filename, f.kind
+        select d.filename, f.kind, q.priority
         from list_ocr_findings() as f
         inner join documents as d on d.id = f.document_id
+        left join ocr_queue as q on q.id = f.job_id
         order by 1
     $$,
     $$
         values
-        ('no confidence', 'completed_without_result'),
-        ('no count', 'completed_without_result'),
-        ('no status', 'invalid_status'),
-        ('no text', 'completed_without_result'),
-        ('only a dead job', 'pending_without_job')
+        ('completed with lease', 'lease_without_processing', null),
+        ('failed with lease', 'lease_without_processing', null),
+        ('failed with text', 'result_without_completion', null),
+        ('no confidence', 'completed_without_result', null),
+        ('no count', 'completed_without_result', null),
+        ('no status', 'invalid_status', null),
+        ('no text', 'completed_without_result', null),
+        ('only a dead job', 'pending_without_job', null),
+        ('pending with text', 'result_without_completion', null),
+        ('processing with text', 'result_without_completion', null),
+        ('processing without lease', 'lease_without_processing', null),
+        ('two live jobs', 'duplicate_live_job', 3)
     $$,
     'one part of it is enough'
 );

@@ -241,7 +241,7 @@ select results_eq(
             i.expected_filename, i.actual_filename, i.text_length, i.text_hash,
             i.other_document_id, i.detail
         from ocr_incidents as i
-        order by i.document_id, i.detail
+        order by i.document_id, i.detail, i.offered_token
     $$,
     format(
         $$
@@ -268,7 +268,7 @@ select results_eq(
                 (6, 'mute'), (8, 'invalid'), (9, 'stale'), (10, 'mute')
             ) as n (n, name) on n.n = a.ordinal
             where a.ordinal <> 7
-            order by a.document_id, a.detail
+            order by a.document_id, a.detail, (r.result).lease_token
         $$,
         :'other'
     ),

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(86);
+select plan(107);
 
 -- What a claim gives and leaves behind.
 
@@ -657,6 +657,201 @@ select lives_ok(
     $$select * from claim_ocr_jobs(repeat('w', 100000), 10000, '1 day', null)$$,
     'the largest batch, the longest lease and a very long name are accepted'
 );
+
+-- Jobs that are enqueued together: each is due at a time of its own, in the order in
+-- which the documents came, so that a mark can stand between any two.
+
+delete from documents;
+insert into documents (filename, created_at)
+select 'page ' || n, now() - n * interval '1 minute'
+from generate_series(1, 20) as n;
+select enqueue_pending_documents() as enqueued \gset
+select is(
+    (
+        select count(distinct q.run_after)
+        from ocr_queue as q
+    ),
+    20::bigint,
+    'jobs that are enqueued together are due at times of their own'
+);
+select is(
+    (
+        select bool_and(o.n = o.due)
+        from (
+            select
+                row_number() over (order by d.created_at) as n,
+                row_number() over (order by q.run_after) as due
+            from ocr_queue as q
+            inner join documents as d on d.id = q.document_id
+        ) as o
+    ),
+    true,
+    'in the order in which the documents came'
+);
+select is(
+    (select string_agg(c.filename, ', ') from claim_ocr_jobs('w-one', 3) as c),
+    'page 20, page 19, page 18',
+    'in which they are claimed'
+);
+select is(
+    (select max(q.run_after) - min(q.run_after) from ocr_queue as q),
+    interval '19 microseconds',
+    'and not noticeably later than the first'
+);
+
+-- Where claims begin to look. The entries of the jobs that were taken in this very
+-- transaction stay until it ends. Sequences are not transactional: clocks and marks are
+-- taken back at the end.
+
+create function pg_temp.set_clocks(p_look interval, p_whole interval)
+returns void
+language sql
+as $function$
+    select
+        setval(
+            'ocr_claim_look_clock',
+            (extract(epoch from clock_timestamp() + p_look) * 1000)::bigint
+        ),
+        setval(
+            'ocr_claim_whole_clock',
+            coalesce(
+                (extract(epoch from clock_timestamp() + p_whole) * 1000)::bigint, 0
+            )
+        );
+$function$;
+
+-- Claims, and counts the entries of the claim order that were read for it.
+create function pg_temp.claim_counting(
+    p_batch_size integer, out filenames text, out entries bigint
+)
+language plpgsql
+as $function$
+declare
+    v_before constant bigint := pg_stat_get_xact_tuples_returned(
+        'idx_ocr_queue_claim'::regclass
+    );
+begin
+    filenames := (
+        select coalesce(string_agg(c.filename, ', '), 'none')
+        from claim_ocr_jobs('w-one', p_batch_size) as c
+    );
+    entries := pg_stat_get_xact_tuples_returned('idx_ocr_queue_claim'::regclass)
+        - v_before;
+end;
+$function$;
+
+create function pg_temp.add_job(p_filename text, p_priority integer, p_due interval)
+returns uuid
+language sql
+as $function$
+    insert into ocr_queue (document_id, priority, run_after)
+    values (pg_temp.add_document(p_filename), p_priority, now() + p_due)
+    returning id;
+$function$;
+
+delete from documents;
+insert into documents (filename) select 'taken ' || n from generate_series(1, 3000) as n;
+insert into ocr_queue (document_id, priority, run_after)
+select d.id, case when d.filename like '%0' then 9 else 5 end, now() - interval '1 day'
+from documents as d;
+select count(*) from claim_ocr_jobs('w-one', 3000) \g /dev/null
+select pg_temp.add_job('p5 old', 5, '-2 hours') as job \gset
+select pg_temp.add_job('p5 new', 5, '-1 hour') as job \gset
+select pg_temp.add_job('p9 old', 9, '-2 minutes') as job \gset
+select pg_temp.add_job('p9 new', 9, '-1 minute') as job \gset
+select pg_temp.add_job('p0', 0, '-9 days') as job \gset
+select pg_temp.add_job('p10', 10, '-1 second') as job \gset
+select pg_temp.add_job('later', 10, '1 hour') as job \gset
+
+savepoint attempt;
+select pg_temp.set_clocks('20 seconds', null) \g /dev/null
+select filenames, entries from pg_temp.claim_counting(6) \gset
+rollback to savepoint attempt;
+select is(
+    :'filenames'::text,
+    'p10, p9 old, p9 new, p5 old, p5 new, p0',
+    'without marks: highest priority first, then oldest due'
+);
+select cmp_ok(
+    :'entries'::integer, '>=', 3000, 'the entries of taken jobs are walked over'
+);
+select pg_temp.set_clocks('-1 ms', null) \g /dev/null
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(:'filenames'::text, 'p10', 'the claim that sets the marks: the first in line');
+select isnt(
+    (select c.last_value from ocr_claim_whole_clock as c),
+    0::bigint,
+    'they are in use then'
+);
+select pg_temp.set_clocks('20 seconds', '20 seconds') \g /dev/null
+select filenames, entries from pg_temp.claim_counting(2) \gset
+select is(
+    :'filenames'::text,
+    'p9 old, p9 new',
+    'with marks: highest priority first, then oldest due'
+);
+select cmp_ok(
+    :'entries'::integer, '<', 50, 'and entries of jobs long since taken are not read'
+);
+select filenames, entries from pg_temp.claim_counting(100) \gset
+select is(
+    :'filenames'::text, 'p5 old, p5 new, p0', 'each priority begins at a mark of its own'
+);
+select cmp_ok(:'entries'::integer, '<', 500, 'for any number of jobs');
+select filenames, entries from pg_temp.claim_counting(100) \gset
+select is(:'filenames'::text, 'none', 'what is not due yet stays');
+select enqueue_ocr_job(pg_temp.add_document('now')) as job \gset
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(:'filenames'::text, 'now', 'a job that is enqueued now is claimed now');
+
+-- A job that plain SQL puts below the mark waits for the look at the whole (G9).
+
+update ocr_queue set run_after = now() - interval '1 hour' where status = 'pending';
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(:'filenames'::text, 'none', 'a job that plain SQL puts below the mark is passed over');
+select pg_temp.set_clocks('-1 ms', '20 seconds') \g /dev/null
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(:'filenames'::text, 'none', 'as long as the marks are only moved on');
+select pg_temp.set_clocks('-1 ms', '-1 ms') \g /dev/null
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(:'filenames'::text, 'later', 'until a claim looks at the whole again (G9)');
+select pg_temp.add_job('below', 3, '-1 hour') as job \gset
+select pg_temp.set_clocks('-1 ms', '10 minutes') \g /dev/null
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(
+    :'filenames'::text, 'below', 'or the clock was put back, and says when it will be due'
+);
+
+-- A job that its worker gives back keeps its time.
+
+select pg_temp.set_clocks('-1 ms', '20 seconds') \g /dev/null
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select release_ocr_job(d.id, d.ocr_lease_token) as released
+from documents as d
+where d.filename = 'below' \gset
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(
+    :'filenames'::text, 'none', 'a job that is given back stands below the mark, too'
+);
+select pg_temp.set_clocks('-1 ms', '-1 ms') \g /dev/null
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(
+    :'filenames'::text, 'below', 'and is claimed by the next look at the whole (G9)'
+);
+
+-- Where the queue is paused nothing is claimed, and the marks stand.
+
+select pg_temp.add_job('paused', 5, '-1 hour') as job \gset
+select pg_temp.set_clocks('-1 ms', '-1 ms') \g /dev/null
+select pause_ocr_queue('night') as paused \gset
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select resume_ocr_queue() as resumed \gset
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(:'filenames'::text, 'paused', 'a look while the queue is paused passes no job over');
+
+select setval('ocr_claim_look_clock', 0), setval('ocr_claim_whole_clock', 0)
+\g /dev/null
+select setval('ocr_claim_mark_' || n, 0) from generate_series(0, 10) as n \g /dev/null
 
 -- A pinned plan that cannot avoid a scan costs so much on paper that PostgreSQL would
 -- compile it: a hundred times the work of running it.

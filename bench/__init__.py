@@ -1,0 +1,1 @@
+"""Measurements: the guarded way beside the hand-written one and the peers."""
