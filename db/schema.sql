@@ -1593,7 +1593,7 @@ COMMENT ON TABLE public.documents IS 'Uploaded files and their OCR results: one 
 -- Name: COLUMN documents.id; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.documents.id IS 'Primary key; time-ordered (uuidv7) where the server has it.';
+COMMENT ON COLUMN public.documents.id IS 'Primary key; time-ordered (uuid version 7).';
 
 
 --
@@ -1857,7 +1857,7 @@ stays in ocr_job_history), so the table is as small as the work that is left.';
 -- Name: COLUMN ocr_queue.id; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON COLUMN public.ocr_queue.id IS 'Primary key; time-ordered (uuidv7) where the server has it.';
+COMMENT ON COLUMN public.ocr_queue.id IS 'Primary key; time-ordered (uuid version 7).';
 
 
 --

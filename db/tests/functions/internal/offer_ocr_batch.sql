@@ -69,7 +69,7 @@ language plpgsql
 as $function$
 begin
     perform nextval('tries');
-    if new.filename = current_setting('test.filename', true) then
+    if new.filename like current_setting('test.filename', true) then
         raise exception using
             errcode = current_setting('test.errcode'), message = 'not this one';
     end if;
@@ -216,7 +216,7 @@ select is(nextval('statements'), 3::bigint, 'without being offered by itself');
 
 select pg_temp.arrange_results(3);
 select pg_temp.snapshot() as before \gset
-set local test.filename = 'page 1.png';
+set local test.filename = 'page %.png';
 set local test.errcode = '40001';
 select setval('tries', 1, false);
 select throws_ok(
@@ -225,9 +225,7 @@ select throws_ok(
     'not this one',
     'a serialization failure goes through to the caller'
 );
-select cmp_ok(
-    nextval('tries'), '<=', 4::bigint, 'at once: no result is tried another time'
-);
+select is(nextval('tries'), 2::bigint, 'at once: no result is tried by itself');
 select is(pg_temp.snapshot(), :'before', 'and nothing was written');
 set local test.errcode = '53100';
 select throws_ok(

@@ -163,7 +163,7 @@ delete from ocr_job_history;
 select update_ocr_safe(:'beside', 'scan.pdf', 'a', 90, 1, 1, :'token') as written \gset
 select is(
     (
-        select string_agg(h.outcome || ' ' || h.worker_id, ', ')
+        select string_agg(concat_ws(' ', h.outcome, h.worker_id), ', ')
         from ocr_job_history as h
     ),
     'written w-two',

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(13);
+select plan(14);
 
 select results_eq(
     $$
@@ -111,10 +111,26 @@ select is(
     'one finding among 20000 documents is no score of 100'
 );
 update documents set updated_at = now() - interval '59 minutes';
+analyze documents;
+create temporary table before as
+select s.seq_tup_read + s.idx_tup_fetch as rows_read
+from pg_stat_xact_user_tables as s
+where s.relid = 'documents'::regclass;
 select is(
     (select v.data_integrity_score from validate_database_consistency() as v),
     100::numeric,
     'a document that waits for its job for less than an hour is no finding'
+);
+select cmp_ok(
+    (
+        select s.seq_tup_read + s.idx_tup_fetch - b.rows_read
+        from pg_stat_xact_user_tables as s
+        cross join before as b
+        where s.relid = 'documents'::regclass
+    ),
+    '<=',
+    (select count(*) + 1 from documents),
+    'without a finding the documents are read once, and not counted'
 );
 update documents set updated_at = now() - interval '2 hours';
 select is(
