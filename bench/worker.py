@@ -577,6 +577,28 @@ def memory_table(samples: Sequence[tuple[int, int]]) -> tuple[Table, dict[str, A
     return table, target
 
 
+def measure(server: harness.Server, size: Size, folder: Path) -> dict[str, Any]:
+    """All of it; ``folder`` is where the files may lie."""
+    bench = Bench(server, size, folder)
+    files, documents = bench.files(), bench.documents()
+    calls, held, samples = bench.calls(), bench.held(), bench.memory()
+    memory, target = memory_table(samples)
+    return {
+        "tables": [
+            document_table(documents, files),
+            call_table(calls),
+            heartbeat_table(calls, held),
+            memory,
+        ],
+        "targets": [target],
+        "documents": documents,
+        "files": files,
+        "calls": calls,
+        "held": held,
+        "memory": samples,
+    }
+
+
 @click.command()
 @harness.common_options
 def command(quick: bool, output: Path | None, bin_dir: Path | None) -> None:
@@ -586,30 +608,7 @@ def command(quick: bool, output: Path | None, bin_dir: Path | None) -> None:
         tempfile.TemporaryDirectory(prefix="bench-worker-") as folder,
         harness.running_server(bin_dir) as server,
     ):
-        bench = Bench(server, size, Path(folder))
         environment = harness.environment(server)
-        files, documents = bench.files(), bench.documents()
-        calls, held, memory = bench.calls(), bench.held(), bench.memory()
-    table, target = memory_table(memory)
-    harness.write_json(
-        output,
-        harness.result(
-            "worker",
-            {"quick": quick, **asdict(size)},
-            environment,
-            {
-                "tables": [
-                    document_table(documents, files),
-                    call_table(calls),
-                    heartbeat_table(calls, held),
-                    table,
-                ],
-                "targets": [target],
-                "documents": documents,
-                "files": files,
-                "calls": calls,
-                "held": held,
-                "memory": memory,
-            },
-        ),
-    )
+        results = measure(server, size, Path(folder))
+    options = {"quick": quick, **asdict(size)}
+    harness.write_json(output, harness.result("worker", options, environment, results))

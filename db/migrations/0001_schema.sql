@@ -724,8 +724,8 @@ update_ocr_batch_safe().';
 -- random ones a claim of 100 jobs touches another page for each of its index entries),
 -- and lz4 compresses the text at a fraction of pglz's cost. Before uuidv7() the same is
 -- put together: the milliseconds since 1970 in the first six bytes of a random
--- identifier, and the version 7 (RFC 9562) over its 4; the bits of the variant are right
--- already.
+-- identifier, and the version 7 (RFC 9562) over its 4; the bits of the variant are
+-- right already.
 do $do$
 declare
     v_identifier constant text := case
@@ -737,12 +737,10 @@ declare
                         overlay(
                             uuid_send(gen_random_uuid())
                             placing substring(
-                                int8send(
-                                    (extract(epoch from clock_timestamp()) * 1000)::bigint
-                                )
-                                from 3
-                            )
-                            from 1 for 6
+                                int8send((1000 * extract(
+                                    epoch from clock_timestamp()
+                                ))::bigint) from 3
+                            ) from 1 for 6
                         ),
                         52, 1
                     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 from uuid import UUID
 
 from psycopg import Connection, Cursor, sql
+from psycopg.adapt import PyFormat
 from psycopg.rows import RowFactory, RowMaker, dict_row, no_result, scalar_row
 from psycopg.types.json import Json
 
@@ -97,6 +98,21 @@ _TYPES: Mapping[str, str] = {
     "p_word_counts": "integer[]",
     "p_worker_id": "text",
 }
+
+# Sent in psycopg's binary form: a long text in an array would else be searched for
+# quotes, letter by letter and on both sides.
+_BINARY = frozenset(
+    {
+        "p_confidences",
+        "p_engines",
+        "p_expected_filenames",
+        "p_lease_tokens",
+        "p_ocr_texts",
+        "p_processing_times_ms",
+        "p_source_hashes",
+        "p_word_counts",
+    }
+)
 
 # Left out when None, so that the function's own default holds. A None for any other
 # argument is sent, and refused by name where NULL makes no sense.
@@ -341,14 +357,18 @@ class Guardrails:
         others down. Calls ``update_ocr_arrays_safe``, or ``update_ocr_batch_safe``
         where a value has no place in an array of its type.
         """
-        if all(_fits_arrays(result) for result in results):
-            function, arguments = "update_ocr_arrays_safe", _arrays(results)
+        arrays = _arrays(results)
+        if arrays is not None:
+            rows = self._call("update_ocr_arrays_safe", arrays, dict_row)
         else:
-            function = "update_ocr_batch_safe"
-            arguments = {"p_results": _json([_offered(result) for result in results])}
+            rows = self._call(
+                "update_ocr_batch_safe",
+                {"p_results": _json([_offered(result) for result in results])},
+                dict_row,
+            )
         return [
             BatchOutcome(row["document_id"], Outcome(row["outcome"]), row["detail"])
-            for row in self._call(function, arguments, dict_row)
+            for row in rows
         ]
 
     def fail_ocr_job(
@@ -637,7 +657,9 @@ def _query(
     passed = sql.SQL(", ").join(
         sql.SQL("{} => {}{}").format(
             sql.Identifier(name),
-            sql.Placeholder(name),
+            sql.Placeholder(
+                name, PyFormat.BINARY if name in _BINARY else PyFormat.AUTO
+            ),
             sql.SQL("::" + _TYPES[name] if name in _TYPES else ""),
         )
         for name in arguments
@@ -699,53 +721,61 @@ def _as_row(model: Any) -> Row:
     return {name: getattr(model, name) for name in _field_names(model.__class__)}
 
 
-def _fits_arrays(result: Result) -> bool:
-    """Whether every value can be sent under its own type.
+def _arrays(results: Sequence[Result]) -> Row | None:
+    """The results as arguments of ``update_ocr_arrays_safe``.
 
-    The other results go as JSON, each value of which the database reads by itself.
+    None where an array would refuse, as a whole, what is to be judged one by one: a
+    text that PostgreSQL cannot hold, a number out of range, an id of another type.
     """
-    try:
-        return (
-            isinstance(result.document_id, (UUID, int))
-            and all(
-                -0x80000000 <= int(number) < 0x80000000 and int(number) == number
-                for number in (result.word_count, result.processing_time_ms)
-            )
-            and isinstance(result.confidence, (int, float))
-            and not any(
-                "\0" in text or not _has_utf8(text)
-                for text in (
-                    result.expected_filename,
-                    result.ocr_text,
-                    result.source_hash or "",
-                    result.engine or "",
-                )
-            )
-        )
-    except (TypeError, ValueError, OverflowError):
+    if not results or not all(map(_fits_array, results)):
+        return None
+    ids = [result.document_id for result in results]
+    if len(set(map(type, ids))) > 1:
+        return None
+    return {
+        "p_document_ids": ids,
+        "p_expected_filenames": [result.expected_filename for result in results],
+        "p_ocr_texts": [result.ocr_text for result in results],
+        "p_confidences": [float(result.confidence) for result in results],
+        "p_word_counts": [result.word_count for result in results],
+        "p_processing_times_ms": [result.processing_time_ms for result in results],
+        "p_lease_tokens": [result.lease_token for result in results],
+        "p_source_hashes": _none_if_none(result.source_hash for result in results),
+        "p_engines": _none_if_none(result.engine for result in results),
+    }
+
+
+def _fits_array(result: Result) -> bool:
+    return (
+        isinstance(result.document_id, (UUID, int))
+        and isinstance(result.lease_token, UUID)
+        and _is_integer(result.word_count)
+        and _is_integer(result.processing_time_ms)
+        and _is_text(result.expected_filename)
+        and _is_text(result.ocr_text)
+        and (result.source_hash is None or _is_text(result.source_hash))
+        and (result.engine is None or _is_text(result.engine))
+    )
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int and -(2**31) <= value < 2**31
+
+
+def _is_text(value: object) -> bool:
+    if not isinstance(value, str) or "\0" in value:
         return False
-
-
-def _has_utf8(text: str) -> bool:
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:
         return False
     return True
 
 
-def _arrays(results: Sequence[Result]) -> Row:
-    return {
-        "p_document_ids": [result.document_id for result in results],
-        "p_expected_filenames": [result.expected_filename for result in results],
-        "p_ocr_texts": [result.ocr_text for result in results],
-        "p_confidences": [float(result.confidence) for result in results],
-        "p_word_counts": [int(result.word_count) for result in results],
-        "p_processing_times_ms": [int(result.processing_time_ms) for result in results],
-        "p_lease_tokens": [result.lease_token for result in results],
-        "p_source_hashes": [result.source_hash for result in results],
-        "p_engines": [result.engine for result in results],
-    }
+def _none_if_none(values: Iterable[str | None]) -> list[str | None] | None:
+    # psycopg cannot tell the type of an array of nothing but None in binary form.
+    listed = list(values)
+    return None if all(value is None for value in listed) else listed
 
 
 def _offered(result: Result) -> Row:

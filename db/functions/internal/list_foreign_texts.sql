@@ -1,5 +1,6 @@
 -- A text that a document with another file carries (G7). Inlined into the calling
 -- statement, like the rules.
+-- A parameter has no table that it could be qualified with, hence the noqa.
 
 create or replace function list_foreign_texts(
     p_document_id documents.id%type,
@@ -15,15 +16,11 @@ begin atomic
     select d.id
     from documents as d
     where
-        is_text_compared(
-            list_foreign_texts.p_ocr_text,
-            list_foreign_texts.p_word_count,
-            list_foreign_texts.p_min_words
-        )
-        and d.ocr_text_hash = hash_ocr_text(list_foreign_texts.p_ocr_text)
-        and d.id <> list_foreign_texts.p_document_id
-        and (d.file_hash = list_foreign_texts.p_file_hash) is not true
-        and d.ocr_text = list_foreign_texts.p_ocr_text;
+        is_text_compared(p_ocr_text, p_word_count, p_min_words)  -- noqa: RF03
+        and d.ocr_text_hash = hash_ocr_text(p_ocr_text)  -- noqa: RF03
+        and d.id <> p_document_id  -- noqa: RF03
+        and (d.file_hash = p_file_hash) is not true  -- noqa: RF03
+        and d.ocr_text = p_ocr_text;  -- noqa: RF03
 end;
 
 comment on function list_foreign_texts is

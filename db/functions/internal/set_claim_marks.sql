@@ -1,8 +1,8 @@
 -- The claim order begins with the entries of jobs that were taken. Once nobody can see
--- them they are skipped for good; but as long as some transaction stays open, anywhere
--- in the cluster, every claim walks over all that were taken since, and a queue that
--- took 200,000 jobs under a held snapshot claims thirty times as slowly. So claims
--- remember how far they need not look.
+-- them they are skipped for good; but as long as some transaction of this database
+-- stays open, every claim walks over all that were taken since, and a queue that took
+-- 200,000 jobs under a held snapshot claims thirty times as slowly. So claims remember
+-- how far they need not look.
 -- A mark only says where to begin, never what a job is. When it is set, it is no later
 -- than any pending job that can be seen then, locked or not. What can come below it
 -- later is a job that goes back with its old time (a retry, an expired lease), one

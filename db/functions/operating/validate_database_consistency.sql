@@ -78,17 +78,17 @@ begin atomic
         + c.exhausted_pending_job,
         -- cut, not rounded: 100 means that there is no finding
         case
-            when c.with_finding = 0 then 100.00
-            else trunc(
-                100 * (
-                    1 - c.with_finding::numeric / greatest(
+            when c.with_finding = 0
+                then 100.00
+            else
+                trunc(
+                    100 - 100 * c.with_finding / greatest(
                         (select count(*) from documents)
                         + (select count(*) from ocr_queue),
                         1
-                    )
-                ),
-                2
-            )
+                    )::numeric,
+                    2
+                )
         end,
         c.invalid_status,
         c.completed_without_result,

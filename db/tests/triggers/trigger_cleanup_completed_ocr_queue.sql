@@ -133,7 +133,7 @@ select is(
 
 -- What functions tell it, that they write the history themselves, a client may say too.
 -- It gains nothing: what is there is removed and recorded.
-set local ocr_guardrails.history_follows = on;
+set local "ocr_guardrails.history_follows" = on;
 select pg_temp.add_document('claimed.pdf') as claimed \gset
 select pg_temp.claim(:'claimed') as token \gset
 select pg_temp.write(:'claimed', :'token');
@@ -185,7 +185,7 @@ select is(
     'written',
     'a result that is offered through a function is once in the history'
 );
-set local ocr_guardrails.history_follows to default;
+set local "ocr_guardrails.history_follows" to default;
 
 -- Whichever way it comes, an offer leaves nothing set behind it.
 select pg_temp.add_document('first.pdf') as first \gset

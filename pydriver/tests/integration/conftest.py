@@ -83,11 +83,15 @@ class Bench:
     def statuses(self) -> dict[str, int]:
         return dict(self.rows("select ocr_status, count(*) from documents group by 1"))
 
-    def expire_leases(self) -> None:
-        """As if the leases' time had passed, and that of the next look for them."""
+    def expire_leases(self, worker_id: str | None = None) -> None:
+        """As if the leases' time had passed, and that of the next look for them.
+
+        All of them, or those of one worker.
+        """
         self.connection.execute(
             "update ocr_queue set lease_expires_at = now() - interval '1 minute'"
-            " where status = 'processing'"
+            " where status = 'processing' and worker_id = coalesce(%s, worker_id)",
+            [worker_id],
         )
         self.connection.execute("select setval('ocr_expiry_sweep_clock', 1)")
 

@@ -209,6 +209,36 @@ def test_one_bad_result_takes_none_of_its_batch_down(
     assert bench.statuses() == {"completed": 99, "pending": 1}
 
 
+@pytest.mark.parametrize("number", [2**31, -1])
+def test_a_number_that_no_column_holds_is_refused_alone(
+    bench: Bench, number: int
+) -> None:
+    good, bad = (result_for(job) for job in claimed(bench, 2))
+    outcomes = bench.guardrails.update_ocr_batch_safe(
+        [good, replace(bad, word_count=number, ocr_text="other")]
+    )
+    assert [each.outcome for each in outcomes] == [
+        Outcome.WRITTEN,
+        Outcome.REJECTED_BY_DATABASE,
+    ]
+
+
+def test_ids_may_be_given_as_text(bench: Bench) -> None:
+    one, two = claimed(bench, 2)
+    outcomes = bench.guardrails.update_ocr_batch_safe(
+        [
+            replace(result_for(one), document_id=str(one.document_id)),
+            replace(result_for(two, "other"), lease_token=None),
+        ]
+    )
+    assert [each.outcome for each in outcomes] == [Outcome.WRITTEN] * 2
+    assert [each.document_id for each in outcomes] == [one.document_id, two.document_id]
+
+
+def test_nothing_to_offer_has_no_outcome(bench: Bench) -> None:
+    assert bench.guardrails.update_ocr_batch_safe([]) == []
+
+
 def test_a_text_that_an_index_cannot_hold_is_refused_alone(bench: Bench) -> None:
     bench.connection.execute(
         "create index on documents using gin (to_tsvector('simple', ocr_text))"

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from ocr_guardrails.client import _dumps, _offered, _query, _refuse_unsendable
+from ocr_guardrails.client import (
+    _arrays,
+    _dumps,
+    _offered,
+    _query,
+    _refuse_unsendable,
+)
 from ocr_guardrails.errors import (
     BY_SQLSTATE,
     InvalidArgument,
@@ -66,6 +74,47 @@ def test_json_escapes_what_is_to_be_judged_by_the_database() -> None:
     assert rb"\u0000" in _dumps({"ocr_text": "\0"})
     assert rb"\ud800" in _dumps({"ocr_text": "\ud800"})
     assert "ü".encode() in _dumps({"ocr_text": "ü"})
+
+
+def test_a_batch_travels_as_arrays() -> None:
+    one = replace(RESULT, lease_token=UUID(int=2), engine="e 1")
+    two = replace(one, document_id=UUID(int=3), ocr_text="ü€", engine=None)
+    arrays = _arrays([one, two])
+    assert arrays is not None
+    assert arrays["p_document_ids"] == [UUID(int=1), UUID(int=3)]
+    assert arrays["p_ocr_texts"] == ["text", "ü€"]
+    assert arrays["p_engines"] == ["e 1", None]
+    # nothing but None has no type
+    assert arrays["p_source_hashes"] is None
+    query = _query(None, "update_ocr_arrays_safe", ("p_ocr_texts",), "*")
+    assert "%(p_ocr_texts)b::text[]" in query
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ocr_text": "a\0b"},
+        {"ocr_text": "a\ud800"},
+        {"ocr_text": None},
+        {"expected_filename": "a\0b"},
+        {"engine": "a\0b"},
+        {"source_hash": 7},
+        {"word_count": 2**31},
+        {"word_count": None},
+        {"processing_time_ms": -(2**31) - 1},
+        {"processing_time_ms": 1.5},
+        {"lease_token": None},
+        {"lease_token": "00000000-0000-0000-0000-000000000002"},
+        {"document_id": "00000000-0000-0000-0000-000000000001"},
+        {"document_id": 1},
+    ],
+)
+def test_what_an_array_would_refuse_as_a_whole_travels_as_json(
+    changed: dict[str, Any],
+) -> None:
+    good = replace(RESULT, lease_token=UUID(int=2))
+    assert _arrays([good, good]) is not None
+    assert _arrays([good, replace(good, **changed)]) is None
 
 
 def test_arguments_are_named_and_typed() -> None:

