@@ -49,7 +49,7 @@ LEASES = (1, 16, 100)
 DEFAULT_LEASE = 300
 #: The lease of the worker that holds leases, in seconds: a hundredth of the default.
 SHORT_LEASE = 3
-#: The memory after the last document against that after the first tenth.
+#: The memory after the last document against that after the first fifth.
 FLAT = 1.05
 
 CALLS = "calls alone"
@@ -543,7 +543,7 @@ def slope(samples: Sequence[tuple[int, int]]) -> float:
 
 def memory_table(samples: Sequence[tuple[int, int]]) -> tuple[Table, dict[str, Any]]:
     """The worker's memory, and the target."""
-    settled = samples[len(samples) // 10 - 1 :]
+    settled = samples[len(samples) // 5 - 1 :]
     first, last = settled[0][1], settled[-1][1]
     most = max(size for _, size in samples)
     documents = samples[-1][0]
@@ -551,10 +551,10 @@ def memory_table(samples: Sequence[tuple[int, int]]) -> tuple[Table, dict[str, A
         "title": "Memory",
         "note": f"Resident memory of one worker with 4 threads over {documents:,} "
         "documents, in batches of 100, looked at 100 times; the slope by least squares "
-        "after the first tenth.",
+        "after the first fifth.",
         "columns": [
             "documents",
-            "after the first tenth, MB",
+            "after the first fifth, MB",
             "at the end, MB",
             "most, MB",
             "bytes per document",
@@ -569,7 +569,7 @@ def memory_table(samples: Sequence[tuple[int, int]]) -> tuple[Table, dict[str, A
     }
     target = {
         "what": f"memory of the worker after {documents:,} documents, against after "
-        "the first tenth",
+        "the first fifth",
         "limit": f"≤ {FLAT}",
         "measured": f"{last / first:.3f}",
         "met": last / first <= FLAT,

@@ -763,6 +763,8 @@ select pg_temp.add_job('p9 new', 9, '-1 minute') as job \gset
 select pg_temp.add_job('p0', 0, '-9 days') as job \gset
 select pg_temp.add_job('p10', 10, '-1 second') as job \gset
 select pg_temp.add_job('later', 10, '1 hour') as job \gset
+-- what the files before this one made the planner believe is not what is counted here
+analyze documents, ocr_queue;
 
 -- marks that are not in use say nothing
 select setval(
@@ -887,3 +889,6 @@ select is_empty(
 
 select * from finish();
 rollback;
+-- The entries of thousands of jobs that never were: until they are gone, claims of other
+-- files would go by marks.
+vacuum ocr_queue;
