@@ -345,10 +345,11 @@ begin
     from ocr_expiry_sweep_clock as e
     cross join ocr_claim_look_clock as l
     cross join ocr_claim_whole_clock as w;
-    if v_clock.sweep_at <= v_now then
+    -- a time further ahead than either sets was set by a clock that has been put back
+    if (v_clock.sweep_at between v_now and v_now + interval '1 hour') is not true then
         perform return_expired_leases();
     end if;
-    if v_clock.look_at <= v_now then
+    if (v_clock.look_at between v_now and v_now + interval '1 minute') is not true then
         v_marks := set_claim_marks();
     elsif v_clock.has_marks then
         v_marks := read_claim_marks();
@@ -4555,9 +4556,9 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
      ((((((((((c.invalid_status + c.completed_without_result) + c.result_without_completion) + c.processing_without_job) + c.pending_without_job) + c.lease_without_processing) + c.job_of_completed_document) + c.job_of_failed_document) + c.job_without_processing_document) + c.duplicate_live_job) + c.exhausted_pending_job),
          CASE
              WHEN (c.with_finding = 0) THEN 100.00
-             ELSE trunc(((100)::numeric * ((1)::numeric - ((c.with_finding)::numeric / (GREATEST((( SELECT count(*) AS count
+             ELSE trunc(((100)::numeric - (((100 * c.with_finding))::numeric / (GREATEST((( SELECT count(*) AS count
                 FROM public.documents) + ( SELECT count(*) AS count
-                FROM public.ocr_queue)), (1)::bigint))::numeric))), 2)
+                FROM public.ocr_queue)), (1)::bigint))::numeric)), 2)
          END AS trunc,
      c.invalid_status,
      c.completed_without_result,

@@ -78,10 +78,11 @@ begin
     from ocr_expiry_sweep_clock as e
     cross join ocr_claim_look_clock as l
     cross join ocr_claim_whole_clock as w;
-    if v_clock.sweep_at <= v_now then
+    -- a time further ahead than either sets was set by a clock that has been put back
+    if (v_clock.sweep_at between v_now and v_now + interval '1 hour') is not true then
         perform return_expired_leases();
     end if;
-    if v_clock.look_at <= v_now then
+    if (v_clock.look_at between v_now and v_now + interval '1 minute') is not true then
         v_marks := set_claim_marks();
     elsif v_clock.has_marks then
         v_marks := read_claim_marks();

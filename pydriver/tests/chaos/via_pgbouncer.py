@@ -28,6 +28,7 @@ _NOT_HERE = {
     "test_over_a_pool_each_call_is_a_transaction",
     # NOTIFY, with an hour between two polls.
     "test_it_wakes_up_when_work_arrives",
+    "test_all_threads_wake_up_while_there_is_work_for_all",
     # They look at the worker's first note, which is here the one about the pooler.
     "test_an_offer_whose_answer_was_lost_is_made_again",
     "test_a_paused_queue_ends_a_drain_with_a_note",

@@ -312,6 +312,3 @@ select pg_temp.set_clock('look', null), pg_temp.set_clock('whole', null) \g /dev
 select setval('ocr_claim_mark_' || n, 0) from generate_series(0, 10) as n \g /dev/null
 select * from finish();
 rollback;
--- The entries of thousands of jobs that never were: until they are gone, claims of other
--- files would go by marks.
-vacuum ocr_queue;

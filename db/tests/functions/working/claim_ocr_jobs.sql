@@ -889,6 +889,3 @@ select is_empty(
 
 select * from finish();
 rollback;
--- The entries of thousands of jobs that never were: until they are gone, claims of other
--- files would go by marks.
-vacuum ocr_queue;
