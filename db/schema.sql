@@ -2694,7 +2694,6 @@ CREATE FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) RETURNS 
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
-    SET "ocr_guardrails.history_follows" TO 'on'
     AS $$
 declare
     v_settings ocr_settings;
@@ -2739,6 +2738,9 @@ begin
         return;
     end if;
 
+    -- Read by the trigger that would otherwise write the history, row by row. Not a SET
+    -- of the function: only a superuser may give a function a setting of this kind.
+    perform set_config('ocr_guardrails.history_follows', 'on', true);
     loop
         with
         written as (
@@ -2817,6 +2819,7 @@ begin
         perform lock_ocr_offers(p_results);
         v_is_locked := true;
     end loop;
+    perform set_config('ocr_guardrails.history_follows', 'off', true);
 
     if v_ordinals is not null then
         perform record_written_results(v_document_ids, v_jobs);

@@ -27,8 +27,6 @@ set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set jit = off
--- read by the trigger that would otherwise write the history, row by row
-set "ocr_guardrails.history_follows" = on
 as $function$
 declare
     v_settings ocr_settings;
@@ -73,6 +71,9 @@ begin
         return;
     end if;
 
+    -- Read by the trigger that would otherwise write the history, row by row. Not a SET
+    -- of the function: only a superuser may give a function a setting of this kind.
+    perform set_config('ocr_guardrails.history_follows', 'on', true);
     loop
         with
         written as (
@@ -151,6 +152,7 @@ begin
         perform lock_ocr_offers(p_results);
         v_is_locked := true;
     end loop;
+    perform set_config('ocr_guardrails.history_follows', 'off', true);
 
     if v_ordinals is not null then
         perform record_written_results(v_document_ids, v_jobs);
