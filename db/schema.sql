@@ -301,6 +301,7 @@ CREATE FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer DEF
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
@@ -1049,7 +1050,7 @@ begin
     if cardinality(v_document_ids) = 0 then
         return 0;
     end if;
-    return start_ocr_jobs(v_document_ids, 5, now(), null);
+    return start_ocr_jobs(v_document_ids, 5, clock_timestamp(), null);
 end;
 $$;
 
@@ -1470,7 +1471,7 @@ begin
     select array_agg(i.id) into v_new from inserted as i;
 
     if v_new is not null then
-        perform start_ocr_jobs(v_new, p_priority, now(), null);
+        perform start_ocr_jobs(v_new, p_priority, clock_timestamp(), null);
     end if;
     return query
     with
@@ -2922,19 +2923,23 @@ CREATE FUNCTION public.read_claim_marks() RETURNS timestamp with time zone[]
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
-    return array[
-        to_timestamp((select m.last_value from ocr_claim_mark_0 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_1 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_2 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_3 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_4 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_5 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_6 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_7 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_8 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_9 as m) / 1e6),
-        to_timestamp((select m.last_value from ocr_claim_mark_10 as m) / 1e6)
-    ];
+    return array(
+        select coalesce(to_timestamp(u.mark / 1e6), '-infinity')
+        from unnest(array[
+            (select nullif(m.last_value, 0) from ocr_claim_mark_0 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_1 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_2 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_3 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_4 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_5 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_6 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_7 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_8 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_9 as m),
+            (select nullif(m.last_value, 0) from ocr_claim_mark_10 as m)
+        ]) with ordinality as u (mark, n)
+        order by u.n
+    );
 end;
 $$;
 
@@ -2944,7 +2949,7 @@ $$;
 --
 
 COMMENT ON FUNCTION public.read_claim_marks() IS 'Internal. For each priority from 0 to 10 the time before which no pending job was due
-when a claim last looked.';
+when a claim last looked; -infinity where none was looked for.';
 
 
 --
@@ -3695,7 +3700,9 @@ begin
 
     -- a waiting job starts anew, with its old place given up
     delete from ocr_queue as q where q.document_id = p_document_id;
-    perform start_ocr_jobs(array[p_document_id], p_priority, now(), null);
+    perform start_ocr_jobs(
+        array[p_document_id], p_priority, clock_timestamp(), null
+    );
     return (
         select q.id
         from ocr_queue as q
@@ -4141,6 +4148,7 @@ CREATE FUNCTION public.set_claim_marks() RETURNS timestamp with time zone[]
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
     SET jit TO 'off'
     AS $$
 declare

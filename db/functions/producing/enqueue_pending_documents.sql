@@ -37,7 +37,7 @@ begin
     if cardinality(v_document_ids) = 0 then
         return 0;
     end if;
-    return start_ocr_jobs(v_document_ids, 5, now(), null);
+    return start_ocr_jobs(v_document_ids, 5, clock_timestamp(), null);
 end;
 $function$;
 

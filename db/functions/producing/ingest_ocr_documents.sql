@@ -89,7 +89,7 @@ begin
     select array_agg(i.id) into v_new from inserted as i;
 
     if v_new is not null then
-        perform start_ocr_jobs(v_new, p_priority, now(), null);
+        perform start_ocr_jobs(v_new, p_priority, clock_timestamp(), null);
     end if;
     return query
     with

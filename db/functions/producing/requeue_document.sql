@@ -61,7 +61,9 @@ begin
 
     -- a waiting job starts anew, with its old place given up
     delete from ocr_queue as q where q.document_id = p_document_id;
-    perform start_ocr_jobs(array[p_document_id], p_priority, now(), null);
+    perform start_ocr_jobs(
+        array[p_document_id], p_priority, clock_timestamp(), null
+    );
     return (
         select q.id
         from ocr_queue as q

@@ -34,6 +34,8 @@ security definer
 set search_path from current
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+-- the claim order comes from its index, also when statistics call the queue empty
+set enable_sort = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set jit = off

@@ -6,7 +6,7 @@ select plan(4);
 select setval('ocr_claim_mark_' || n, 0) from generate_series(0, 10) as n \g /dev/null
 select is(
     read_claim_marks(),
-    array_fill('epoch'::timestamptz, array[11]),
+    array_fill('-infinity'::timestamptz, array[11]),
     'a mark for each priority'
 );
 select setval(
