@@ -416,7 +416,7 @@ class RunFacts:
     seconds: float
     database_seconds: float
     readings: int
-    happened: Mapping[Kind, int]
+    happened: Counter[Kind]
 
 
 def run_workload(
@@ -467,7 +467,7 @@ def run_workload(
         seconds=time.monotonic() - started,
         database_seconds=scene.database_seconds,
         readings=scene.readings,
-        happened=dict(scene.happened),
+        happened=scene.happened,
     )
 
 
