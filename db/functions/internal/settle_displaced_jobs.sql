@@ -1,6 +1,6 @@
--- Jobs that are due while their document says otherwise: plain SQL can bring that about.
--- A claim passes over them and, when it falls short, settles them here. Like the claim
--- it waits for nobody (G12).
+-- Jobs that are due while their document says otherwise, which plain SQL can bring
+-- about. A claim passes over them and, when it falls short, settles them here. Like the
+-- claim it waits for nobody (G12).
 
 create or replace function settle_displaced_jobs(
     p_now timestamptz,

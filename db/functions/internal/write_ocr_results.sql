@@ -37,8 +37,8 @@ begin
         perform lock_ocr_offers(p_results);
     end if;
 
-    -- See is_finishing_left_to_trigger(). Not a SET of the function: only a superuser may
-    -- give a function a setting of this kind. An assignment, since it is evaluated
+    -- See is_finishing_left_to_trigger(). Not a SET of the function: only a superuser
+    -- may give a function a setting of this kind. An assignment, since it is evaluated
     -- without a statement of its own.
     is_complete := set_config(
         'ocr_guardrails.finishing_depth', pg_trigger_depth()::text, true

@@ -12,8 +12,8 @@ returns ocr_result
 language sql
 as $function$
     select row(
-        d.id, d.filename, p_text, 90,
-        regexp_count(p_text, '\S+'), 10, coalesce(p_token, d.ocr_lease_token), null, null
+        d.id, d.filename, p_text, 90, regexp_count(p_text, '\S+'), 10,
+        coalesce(p_token, d.ocr_lease_token), null, null
     )::ocr_result
     from documents as d
     where d.id = p_document_id;
