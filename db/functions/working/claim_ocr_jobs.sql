@@ -53,7 +53,7 @@ declare
     v_jobs ocr_id_types.document_ids%type;
     v_closed_because text;
 begin
-    if p_worker_id is null or p_worker_id !~ '\S' then
+    if p_worker_id is null or p_worker_id !~ '[^[:space:]]' then
         perform reject_argument('p_worker_id', 'the name of the worker', p_worker_id);
     end if;
     if (p_batch_size between 1 and 10000) is not true then
