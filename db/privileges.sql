@@ -8,8 +8,8 @@
 -- table to call them, and none is given that would go round them: nothing here writes
 -- to a table, reads a text, or shows the token of a live lease.
 --
--- Roles belong to the cluster, not to the database. They are made where they are missing
--- and where the installer may; else the others are served, and a later run gives the
+-- Roles belong to the cluster, not to the database. They are made where they are
+-- missing and the installer may; else the others are served, and a later run gives the
 -- rest its rights. Rights that an administrator has given beyond these stay, and so
 -- would one that a later version takes out of this list: revoke it here by name.
 

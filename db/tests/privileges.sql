@@ -11,80 +11,95 @@ create temporary table of_functions (
     operator text,
     monitor text
 );
-insert into of_functions values
-    --                                 producer worker operator monitor
-    -- producing
-    ('enqueue_ocr_job',                'yes',   '-',   '-',   '-'),
-    ('enqueue_ocr_jobs',               'yes',   '-',   '-',   '-'),
-    ('enqueue_pending_documents',      'yes',   '-',   '-',   '-'),
-    ('ingest_ocr_documents',           'yes',   '-',   '-',   '-'),
-    -- producing and operating
-    ('requeue_document',               'yes',   '-', 'yes',   '-'),
-    ('restore_previous_result',        'yes',   '-', 'yes',   '-'),
-    -- working
-    ('claim_ocr_jobs',                   '-', 'yes',   '-',   '-'),
-    ('extend_ocr_leases',                '-', 'yes',   '-',   '-'),
-    ('fail_ocr_job',                     '-', 'yes',   '-',   '-'),
-    ('release_ocr_job',                  '-', 'yes',   '-',   '-'),
-    ('report_ocr_progress',              '-', 'yes',   '-',   '-'),
-    ('update_ocr_arrays_safe',           '-', 'yes',   '-',   '-'),
-    ('update_ocr_batch_safe',            '-', 'yes',   '-',   '-'),
-    ('update_ocr_safe',                  '-', 'yes',   '-',   '-'),
-    -- operating
-    ('acquire_lease_lock',               '-',   '-', 'yes',   '-'),
-    ('cancel_ocr_job',                   '-',   '-', 'yes',   '-'),
-    ('create_ocr_history_partitions',    '-',   '-', 'yes',   '-'),
-    ('find_document_files',              '-',   '-', 'yes',   '-'),
-    ('lock_resource',                    '-',   '-', 'yes',   '-'),
-    ('pause_ocr_queue',                  '-',   '-', 'yes',   '-'),
-    ('record_ocr_file_checks',           '-',   '-', 'yes',   '-'),
-    ('release_lease_lock',               '-',   '-', 'yes',   '-'),
-    ('repair_database_consistency',      '-',   '-', 'yes',   '-'),
-    ('reset_stuck_ocr_jobs',             '-',   '-', 'yes',   '-'),
-    ('resume_ocr_queue',                 '-',   '-', 'yes',   '-'),
-    ('retry_failed_ocr_jobs',            '-',   '-', 'yes',   '-'),
-    ('set_ocr_setting',                  '-',   '-', 'yes',   '-'),
-    -- looking
-    ('find_inconsistencies',             '-',   '-', 'yes', 'yes'),
-    ('find_stuck_ocr_jobs',              '-',   '-', 'yes', 'yes'),
-    ('refresh_ocr_stats',                '-',   '-', 'yes', 'yes'),
-    ('validate_database_consistency',    '-',   '-', 'yes', 'yes'),
-    -- triggers'
-    ('cleanup_completed_ocr_queue',      '-',   '-',   '-',   '-'),
-    ('hash_inserted_ocr_text',           '-',   '-',   '-',   '-'),
-    ('validate_ocr_consistency',         '-',   '-',   '-',   '-'),
-    -- internal
-    ('admit_circuit_probe',              '-',   '-',   '-',   '-'),
-    ('are_sha256_digits',                '-',   '-',   '-',   '-'),
-    ('check_lease_arguments',            '-',   '-',   '-',   '-'),
-    ('count_circuit_failure',            '-',   '-',   '-',   '-'),
-    ('elapsed_ms',                       '-',   '-',   '-',   '-'),
-    ('end_ocr_leases',                   '-',   '-',   '-',   '-'),
-    ('fail_rejected_job',                '-',   '-',   '-',   '-'),
-    ('find_invalid_result',              '-',   '-',   '-',   '-'),
-    ('hash_ocr_text',                    '-',   '-',   '-',   '-'),
-    ('is_text_compared',                 '-',   '-',   '-',   '-'),
-    ('judge_ocr_result',                 '-',   '-',   '-',   '-'),
-    ('list_foreign_texts',               '-',   '-',   '-',   '-'),
-    ('list_ocr_findings',                '-',   '-',   '-',   '-'),
-    ('lock_live_lease',                  '-',   '-',   '-',   '-'),
-    ('lock_ocr_documents',               '-',   '-',   '-',   '-'),
-    ('lock_ocr_offers',                  '-',   '-',   '-',   '-'),
-    ('notify_ocr_workers',               '-',   '-',   '-',   '-'),
-    ('offer_ocr_batch',                  '-',   '-',   '-',   '-'),
-    ('offer_ocr_element',                '-',   '-',   '-',   '-'),
-    ('offer_ocr_results',                '-',   '-',   '-',   '-'),
-    ('raise_final_result',               '-',   '-',   '-',   '-'),
-    ('read_claim_marks',                 '-',   '-',   '-',   '-'),
-    ('read_ocr_result',                  '-',   '-',   '-',   '-'),
-    ('record_ocr_refusals',              '-',   '-',   '-',   '-'),
-    ('record_written_results',           '-',   '-',   '-',   '-'),
-    ('reject_argument',                  '-',   '-',   '-',   '-'),
-    ('restart_replaced_job',             '-',   '-',   '-',   '-'),
-    ('return_expired_leases',            '-',   '-',   '-',   '-'),
-    ('set_circuit_state',                '-',   '-',   '-',   '-'),
-    ('set_claim_marks',                  '-',   '-',   '-',   '-'),
-    ('start_ocr_jobs',                   '-',   '-',   '-',   '-');
+-- A line that cannot be read leaves its function without an entry, which fails.
+insert into of_functions
+select f.words[1], f.words[2], f.words[3], f.words[4], f.words[5]
+from regexp_split_to_table(
+    $$
+        function                       producer  worker  operator  monitor
+
+        producing:
+        enqueue_ocr_job                 yes       -       -         -
+        enqueue_ocr_jobs                yes       -       -         -
+        enqueue_pending_documents       yes       -       -         -
+        ingest_ocr_documents            yes       -       -         -
+
+        producing and operating:
+        requeue_document                yes       -       yes       -
+        restore_previous_result         yes       -       yes       -
+
+        working:
+        claim_ocr_jobs                  -         yes     -         -
+        extend_ocr_leases               -         yes     -         -
+        fail_ocr_job                    -         yes     -         -
+        release_ocr_job                 -         yes     -         -
+        report_ocr_progress             -         yes     -         -
+        update_ocr_arrays_safe          -         yes     -         -
+        update_ocr_batch_safe           -         yes     -         -
+        update_ocr_safe                 -         yes     -         -
+
+        operating:
+        acquire_lease_lock              -         -       yes       -
+        cancel_ocr_job                  -         -       yes       -
+        create_ocr_history_partitions   -         -       yes       -
+        find_document_files             -         -       yes       -
+        lock_resource                   -         -       yes       -
+        pause_ocr_queue                 -         -       yes       -
+        record_ocr_file_checks          -         -       yes       -
+        release_lease_lock              -         -       yes       -
+        repair_database_consistency     -         -       yes       -
+        reset_stuck_ocr_jobs            -         -       yes       -
+        resume_ocr_queue                -         -       yes       -
+        retry_failed_ocr_jobs           -         -       yes       -
+        set_ocr_setting                 -         -       yes       -
+
+        looking:
+        find_inconsistencies            -         -       yes       yes
+        find_stuck_ocr_jobs             -         -       yes       yes
+        refresh_ocr_stats               -         -       yes       yes
+        validate_database_consistency   -         -       yes       yes
+
+        triggers':
+        cleanup_completed_ocr_queue     -         -       -         -
+        hash_inserted_ocr_text          -         -       -         -
+        validate_ocr_consistency        -         -       -         -
+
+        internal:
+        admit_circuit_probe             -         -       -         -
+        are_sha256_digits               -         -       -         -
+        check_lease_arguments           -         -       -         -
+        count_circuit_failure           -         -       -         -
+        elapsed_ms                      -         -       -         -
+        end_ocr_leases                  -         -       -         -
+        fail_rejected_job               -         -       -         -
+        find_invalid_result             -         -       -         -
+        hash_ocr_text                   -         -       -         -
+        is_text_compared                -         -       -         -
+        judge_ocr_result                -         -       -         -
+        list_foreign_texts              -         -       -         -
+        list_ocr_findings               -         -       -         -
+        lock_live_lease                 -         -       -         -
+        lock_ocr_documents              -         -       -         -
+        lock_ocr_offers                 -         -       -         -
+        notify_ocr_workers              -         -       -         -
+        offer_ocr_batch                 -         -       -         -
+        offer_ocr_element               -         -       -         -
+        offer_ocr_results               -         -       -         -
+        raise_final_result              -         -       -         -
+        read_claim_marks                -         -       -         -
+        read_ocr_result                 -         -       -         -
+        record_ocr_refusals             -         -       -         -
+        record_written_results          -         -       -         -
+        reject_argument                 -         -       -         -
+        restart_replaced_job            -         -       -         -
+        return_expired_leases           -         -       -         -
+        set_circuit_state               -         -       -         -
+        set_claim_marks                 -         -       -         -
+        start_ocr_jobs                  -         -       -         -
+    $$, '\n'
+) as t (line)
+cross join lateral regexp_split_to_array(btrim(t.line), '\s+') as f (words)
+where f.words[2] in ('yes', '-') and cardinality(f.words) = 5;
 
 create temporary table of_relations (
     name text,
@@ -94,33 +109,33 @@ create temporary table of_relations (
     monitor text
 );
 insert into of_relations values
-    --                    producer worker operator monitor
-    ('documents',                '', '', '', ''),
-    ('ocr_queue',                '', '', '', ''),
-    ('ocr_previous_results',     '', '', '', ''),
-    ('ocr_file_checks',          '', '', '', ''),
-    ('ocr_lease_locks',          '', '', '', ''),
-    ('ocr_schema_files',         '', '', '', ''),
-    ('ocr_schema_objects',       '', '', '', ''),
-    ('_yoyo_log',                '', '', '', ''),
-    ('_yoyo_migration',          '', '', '', ''),
-    ('_yoyo_version',            '', '', '', ''),
-    ('yoyo_lock',                '', '', '', ''),
-    ('ocr_claim_look_clock',     '', '', '', ''),
-    ('ocr_claim_whole_clock',    '', '', '', ''),
-    ('ocr_expiry_sweep_clock',   '', '', '', ''),
-    ('ocr_incidents_id_seq',     '', '', '', ''),
+    -- producer, worker, operator, monitor
+    ('documents', '', '', '', ''),
+    ('ocr_queue', '', '', '', ''),
+    ('ocr_previous_results', '', '', '', ''),
+    ('ocr_file_checks', '', '', '', ''),
+    ('ocr_lease_locks', '', '', '', ''),
+    ('ocr_schema_files', '', '', '', ''),
+    ('ocr_schema_objects', '', '', '', ''),
+    ('_yoyo_log', '', '', '', ''),
+    ('_yoyo_migration', '', '', '', ''),
+    ('_yoyo_version', '', '', '', ''),
+    ('yoyo_lock', '', '', '', ''),
+    ('ocr_claim_look_clock', '', '', '', ''),
+    ('ocr_claim_whole_clock', '', '', '', ''),
+    ('ocr_expiry_sweep_clock', '', '', '', ''),
+    ('ocr_incidents_id_seq', '', '', '', ''),
     ('ocr_previous_results_id_seq', '', '', '', ''),
-    ('ocr_id_types',             '', '', '', ''),
-    ('ocr_result',               '', '', '', ''),
-    ('ocr_processing_rate',      '', '', 'SELECT', 'SELECT'),
-    ('ocr_queue_overview',       '', 'SELECT', 'SELECT', 'SELECT'),
-    ('ocr_recent_failures',      '', '', 'SELECT', 'SELECT'),
-    ('ocr_recent_incidents',     '', '', 'SELECT', 'SELECT'),
-    ('ocr_stats',                '', '', 'SELECT', 'SELECT'),
-    ('ocr_worker_activity',      '', '', 'SELECT', 'SELECT'),
-    ('ocr_settings',             '', '', 'SELECT', 'SELECT'),
-    ('ocr_job_history',          '', '', 'SELECT', ''),
+    ('ocr_id_types', '', '', '', ''),
+    ('ocr_result', '', '', '', ''),
+    ('ocr_processing_rate', '', '', 'SELECT', 'SELECT'),
+    ('ocr_queue_overview', '', 'SELECT', 'SELECT', 'SELECT'),
+    ('ocr_recent_failures', '', '', 'SELECT', 'SELECT'),
+    ('ocr_recent_incidents', '', '', 'SELECT', 'SELECT'),
+    ('ocr_stats', '', '', 'SELECT', 'SELECT'),
+    ('ocr_worker_activity', '', '', 'SELECT', 'SELECT'),
+    ('ocr_settings', '', '', 'SELECT', 'SELECT'),
+    ('ocr_job_history', '', '', 'SELECT', ''),
     -- all but the tokens
     ('ocr_incidents', '', '',
         'SELECT (actual_filename, actual_hash, application_name, client_addr, '

@@ -156,8 +156,8 @@ insert into forbidden (login, what, statement) values
 ('a_stranger', 'read statistics', 'select * from ocr_stats'),
 ('a_stranger', 'read documents', 'select * from documents');
 
--- every function that is not a worker's, with as many nulls as it takes; a strict one is
--- not even looked at for a null
+-- every function that is not a worker's, with as many nulls as it takes; a strict one
+-- is not even looked at for a null
 insert into forbidden (what, statement)
 select
     format('call %s()', p.proname),

@@ -17,10 +17,13 @@ from psycopg.conninfo import make_conninfo
 
 from ocr_guardrails.embedded import Server
 from ocr_guardrails.migrate import migrate, rollback, status
+from ocr_guardrails.sqlfiles import install_script
 from tests.integration.conftest import until
 
+from .test_migrations import bare_yoyo
+
 if TYPE_CHECKING:
-    from .conftest import Dump
+    from .conftest import Dump, Psql
 
 ROLES = ["ocr_monitor", "ocr_operator", "ocr_producer", "ocr_worker"]
 SECURITY = Path(__file__).resolve().parents[3] / "docs" / "security.md"
@@ -147,6 +150,19 @@ def test_what_the_guide_lets_an_administrator_run(own: Cluster) -> None:
     own.query(statements)
     assert own.roles() == ROLES
     migrate(own.dsn("one", "few_rights"), "ocr")
+    assert own.can_claim()
+
+
+@pytest.mark.parametrize("way", ["script", "plain yoyo"])
+def test_every_way_of_installing_makes_the_roles(
+    own: Cluster, psql: Psql, way: str
+) -> None:
+    if way == "script":
+        psql(own.dsn("one"), install_script("ocr"))
+    else:
+        own.query("create schema ocr", "one")
+        bare_yoyo("apply", own.dsn("one"), "ocr")
+    assert own.roles() == ROLES
     assert own.can_claim()
 
 
