@@ -321,6 +321,28 @@ def test_a_session_that_is_prepared_for_it_forges_no_lease(roles: Roles) -> None
     )
 
 
+def test_a_login_that_loses_its_role_is_stopped_at_its_next_call(roles: Roles) -> None:
+    bench = roles.bench
+    bench.add("a.png")
+    connection = roles.connect(OTHER_WORKER)
+    hostile = Guardrails(connection)
+    (job,) = hostile.claim_ocr_jobs("hostile")
+    assert hostile.extend_ocr_leases([job.document_id], [job.lease_token])
+    bench.connection.execute(f"revoke ocr_worker from {OTHER_WORKER}".encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        hostile.extend_ocr_leases([job.document_id], [job.lease_token])
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        hostile.update_ocr_safe(
+            job.document_id, job.filename, "x", 90, 1, 1, lease_token=job.lease_token
+        )
+    bench.expire_leases()
+    (again,) = Guardrails(roles.connect(WORKER)).claim_ocr_jobs("honest")
+    assert again.document_id == job.document_id
+    assert Guardrails(roles.connect(WORKER)).release_ocr_job(
+        again.document_id, again.lease_token
+    )
+
+
 def test_old_clients_that_escape_by_backslash_are_served(roles: Roles) -> None:
     roles.bench.add("a.png")
     options = "-c standard_conforming_strings=off"
