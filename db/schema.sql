@@ -658,7 +658,8 @@ begin
         v_name := 'ocr_job_history_'
             || to_char(v_from at time zone 'UTC', '"y"YYYY"m"MM');
         -- a temporary table of this name is none of ours
-        continue when to_regclass(format('%I.%I', current_schema(), v_name)) is not null;
+        continue when
+            to_regclass(format('%I.%I', current_schema(), v_name)) is not null;
         begin
             lock table ocr_job_history_default in access exclusive mode;
             execute format(
