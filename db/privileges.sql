@@ -27,6 +27,8 @@ begin
     loop
         execute format('revoke execute on routine %s from public', v_right.identity);
     end loop;
+    -- asked by the condition of a trigger, as whoever updates documents
+    grant execute on function is_finishing_left_to_trigger to public;
     -- whoever may use a type can hang objects of his own on it, and it stays
     revoke usage on type ocr_id_types, ocr_result from public;
 

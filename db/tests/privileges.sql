@@ -18,6 +18,9 @@ from regexp_split_to_table(
     $$
         function                       producer  worker  operator  monitor
 
+        everyone:
+        is_finishing_left_to_trigger    yes       yes     yes       yes
+
         producing:
         enqueue_ocr_job                 yes       -       -         -
         enqueue_ocr_jobs                yes       -       -         -
@@ -73,6 +76,7 @@ from regexp_split_to_table(
         end_ocr_leases                  -         -       -         -
         fail_rejected_job               -         -       -         -
         find_invalid_result             -         -       -         -
+        form_result_history             -         -       -         -
         hash_ocr_text                   -         -       -         -
         is_text_compared                -         -       -         -
         judge_ocr_result                -         -       -         -
@@ -95,7 +99,9 @@ from regexp_split_to_table(
         return_expired_leases           -         -       -         -
         set_circuit_state               -         -       -         -
         set_claim_marks                 -         -       -         -
+        settle_displaced_jobs           -         -       -         -
         start_ocr_jobs                  -         -       -         -
+        write_ocr_results               -         -       -         -
     $$, '\n'
 ) as t (line)
 cross join lateral regexp_split_to_array(btrim(t.line), '\s+') as f (words)
@@ -282,7 +288,14 @@ cross join lateral (
     ('ocr_worker', m.worker),
     ('ocr_operator', m.operator),
     ('ocr_monitor', m.monitor),
-    ('public', case m.kind when 'function' then '-' else '' end)
+    (
+        'public',
+        case
+            when m.kind = 'relation' then ''
+            when m.name = 'is_finishing_left_to_trigger' then 'yes'
+            else '-'
+        end
+    )
 ) as r (role, rights);
 
 select plan((select count(*)::integer from expected) + 12);
@@ -419,6 +432,7 @@ select is_empty(
         where
             p.pronamespace = current_schema()::regnamespace
             and not p.prosecdef
+            and p.proname <> 'is_finishing_left_to_trigger'
             and 'yes' = any(array[f.producer, f.worker, f.operator, f.monitor])
     $$,
     'every function that a role calls does, so that it needs no right on a table'

@@ -154,7 +154,7 @@ select is(
 -- settings of the session that change how SQL is read or what a statement does
 create temporary table setting (name text, value text);
 insert into setting values
-('ocr_guardrails.history_follows', 'on'),
+('ocr_guardrails.finishing_depth', '0'),
 ('standard_conforming_strings', 'off'),
 ('backslash_quote', 'on'),
 ('transform_null_equals', 'on'),
