@@ -57,7 +57,7 @@ select pg_temp.snapshot() as data;
 
 select plan(
     (
-        (select count(*) from deed) * (select count(*) from token) + 14
+        (select count(*) from deed) * (select count(*) from token) + 16
     )::integer
 );
 
@@ -200,6 +200,21 @@ select is(
     pg_temp.state(:'settings') || pg_temp.history(:'settings'),
     'completed / no jobwritten',
     'with its history, and its job is gone (G3, G10)'
+);
+select is(
+    pg_temp.attempt('a_producer', format(
+        $$select requeue_document(%L, 'again') is not null$$, :'settings'
+    ))
+    || pg_temp.attempt('a_producer', format(
+        $$select restore_previous_result(%L)$$, :'settings'
+    )),
+    'truetrue',
+    'a producer has it read again, and takes that back'
+);
+select is(
+    pg_temp.state(:'settings') || pg_temp.history(:'settings'),
+    'completed / no jobwritten',
+    'and the job that is not needed any more is gone (G3)'
 );
 
 select * from finish();
