@@ -69,10 +69,10 @@ CREATE FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl inter
 declare
     v_fence bigint;
 begin
-    if p_name is null or p_name !~ '\S' then
+    if p_name is null or p_name !~ '[^[:space:]]' then
         perform reject_argument('p_name', 'the name of the lock', p_name);
     end if;
-    if p_owner is null or p_owner !~ '\S' then
+    if p_owner is null or p_owner !~ '[^[:space:]]' then
         perform reject_argument('p_owner', 'the name of the holder', p_owner);
     end if;
     if (p_ttl between interval '1 millisecond' and interval '7 days') is not true then
@@ -208,7 +208,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the cancellation', p_reason);
     end if;
     v_error := 'cancelled: ' || left(p_reason, 10000);
@@ -315,7 +315,7 @@ declare
     v_is_probe boolean := false;
     v_closed_because text;
 begin
-    if p_worker_id is null or p_worker_id !~ '\S' then
+    if p_worker_id is null or p_worker_id !~ '[^[:space:]]' then
         perform reject_argument('p_worker_id', 'the name of the worker', p_worker_id);
     end if;
     if (p_batch_size between 1 and 10000) is not true then
@@ -622,6 +622,7 @@ CREATE FUNCTION public.create_ocr_history_partitions(p_months_ahead integer DEFA
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '200ms'
+    SET "DateStyle" TO 'ISO'
     AS $$
 declare
     v_from timestamptz;
@@ -648,7 +649,9 @@ begin
         v_to := ((v_from at time zone 'UTC') + interval '1 month') at time zone 'UTC';
         v_name := 'ocr_job_history_'
             || to_char(v_from at time zone 'UTC', '"y"YYYY"m"MM');
-        continue when to_regclass(quote_ident(v_name)) is not null;
+        -- a temporary table of this name is none of ours
+        continue when
+            to_regclass(format('%I.%I', current_schema(), v_name)) is not null;
         begin
             lock table ocr_job_history_default in access exclusive mode;
             execute format(
@@ -1143,7 +1146,7 @@ declare
     v_job_status text;
 begin
     perform check_lease_arguments(p_document_id, p_lease_token);
-    if p_error is null or p_error !~ '\S' then
+    if p_error is null or p_error !~ '[^[:space:]]' then
         perform reject_argument('p_error', 'the reason of the failure', p_error);
     end if;
     if (p_error_class in ('document', 'permanent', 'infrastructure')) is not true then
@@ -1226,6 +1229,39 @@ $$;
 
 COMMENT ON FUNCTION public.fail_rejected_job(p_result public.ocr_result, p_error text) IS 'Internal. Fails the job of a result that the database rejected as class document, if
 the offer still held the lease.';
+
+
+--
+-- Name: find_document_files(uuid, integer); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.find_document_files(p_after uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 1000) RETURNS TABLE(document_id uuid, file_path text, file_hash text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+    if (p_limit between 1 and 10000) is not true then
+        perform reject_argument('p_limit', 'between 1 and 10000', p_limit::text);
+    end if;
+    return query
+    select d.id, d.file_path::text, d.file_hash::text
+    from documents as d
+    where d.file_path is not null and (p_after is null or d.id > p_after)
+    order by d.id
+    limit p_limit;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION find_document_files(p_after uuid, p_limit integer); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) IS 'The files that documents say they have, p_limit of them in the order of the document''s
+id, from the first id after p_after. Take the last id of a page as p_after of the next;
+a page with fewer than p_limit rows is the last. Raises 22023 for a limit outside 1 to
+10000.';
 
 
 --
@@ -1705,7 +1741,7 @@ p_job is the job as it was when it was removed, null when the document had lost 
 --
 
 CREATE FUNCTION public.hash_inserted_ocr_text() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
@@ -2678,7 +2714,7 @@ declare
     v_key bigint;
     v_lock_timeout constant text := current_setting('lock_timeout');
 begin
-    if p_name is null or p_name !~ '\S' then
+    if p_name is null or p_name !~ '[^[:space:]]' then
         perform reject_argument('p_name', 'the name of the resource', p_name);
     end if;
     if (p_timeout between interval '0' and interval '1 day') is not true then
@@ -2961,7 +2997,7 @@ CREATE FUNCTION public.pause_ocr_queue(p_reason text) RETURNS boolean
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the pause', p_reason);
     end if;
     update ocr_queue_state as t
@@ -3577,6 +3613,8 @@ begin
                 delete from ocr_queue as q
                 where
                     q.id = any(v_case.job_ids)
+                    -- a policy may hide the document, which is not to lose its job
+                    and not row_security_active('documents')
                     and not exists (
                         select from documents as d where d.id = q.document_id
                     );
@@ -3760,7 +3798,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the requeue', p_reason);
     end if;
     if (p_priority between 0 and 10) is not true then
@@ -3988,6 +4026,8 @@ begin
             'retry', false
         );
     end if;
+    -- whatever the caller's session says: its trigger is to remove the job
+    perform set_config('ocr_guardrails.finishing_depth', '', true);
     update documents as d
     set
         ocr_status = 'completed',
@@ -5050,8 +5090,8 @@ begin
         perform lock_ocr_offers(p_results);
     end if;
 
-    -- See is_finishing_left_to_trigger(). Not a SET of the function: only a superuser may
-    -- give a function a setting of this kind. An assignment, since it is evaluated
+    -- See is_finishing_left_to_trigger(). Not a SET of the function: only a superuser
+    -- may give a function a setting of this kind. An assignment, since it is evaluated
     -- without a statement of its own.
     is_complete := set_config(
         'ocr_guardrails.finishing_depth', pg_trigger_depth()::text, true
@@ -6922,10 +6962,25 @@ ALTER TABLE ONLY public.ocr_queue
 
 
 --
+-- Name: TYPE ocr_id_types; Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON TYPE public.ocr_id_types FROM PUBLIC;
+
+
+--
+-- Name: TYPE ocr_result; Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON TYPE public.ocr_result FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION acquire_lease_lock(p_name text, p_owner text, p_ttl interval); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl interval) TO ocr_operator;
 
 
 --
@@ -6947,6 +7002,7 @@ REVOKE ALL ON FUNCTION public.are_sha256_digits(p_hash text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.cancel_ocr_job(p_document_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_ocr_job(p_document_id uuid, p_reason text) TO ocr_operator;
 
 
 --
@@ -6961,6 +7017,7 @@ REVOKE ALL ON FUNCTION public.check_lease_arguments(p_document_id uuid, p_lease_
 --
 
 REVOKE ALL ON FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer, p_lease interval, p_raise_if_closed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer, p_lease interval, p_raise_if_closed boolean) TO ocr_worker;
 
 
 --
@@ -6982,6 +7039,7 @@ REVOKE ALL ON FUNCTION public.count_circuit_failure(p_document_id uuid, p_lease_
 --
 
 REVOKE ALL ON FUNCTION public.create_ocr_history_partitions(p_months_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_ocr_history_partitions(p_months_ahead integer) TO ocr_operator;
 
 
 --
@@ -7003,6 +7061,7 @@ REVOKE ALL ON FUNCTION public.end_ocr_leases(p_document_ids uuid[], p_outcome te
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) TO ocr_producer;
 
 
 --
@@ -7010,6 +7069,7 @@ REVOKE ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority int
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) TO ocr_producer;
 
 
 --
@@ -7017,6 +7077,7 @@ REVOKE ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) TO ocr_producer;
 
 
 --
@@ -7024,6 +7085,7 @@ REVOKE ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) FROM PU
 --
 
 REVOKE ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_tokens uuid[], p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_tokens uuid[], p_lease interval) TO ocr_worker;
 
 
 --
@@ -7031,6 +7093,7 @@ REVOKE ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_t
 --
 
 REVOKE ALL ON FUNCTION public.fail_ocr_job(p_document_id uuid, p_lease_token uuid, p_error text, p_error_class text, p_engine text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fail_ocr_job(p_document_id uuid, p_lease_token uuid, p_error text, p_error_class text, p_engine text) TO ocr_worker;
 
 
 --
@@ -7041,10 +7104,20 @@ REVOKE ALL ON FUNCTION public.fail_rejected_job(p_result public.ocr_result, p_er
 
 
 --
+-- Name: FUNCTION find_document_files(p_after uuid, p_limit integer); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) TO ocr_operator;
+
+
+--
 -- Name: FUNCTION find_inconsistencies(p_limit integer); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.find_inconsistencies(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_inconsistencies(p_limit integer) TO ocr_operator;
+GRANT ALL ON FUNCTION public.find_inconsistencies(p_limit integer) TO ocr_monitor;
 
 
 --
@@ -7059,6 +7132,15 @@ REVOKE ALL ON FUNCTION public.find_invalid_result(p_document_id uuid, p_expected
 --
 
 REVOKE ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_operator;
+GRANT ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_job_history; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_job_history TO ocr_operator;
 
 
 --
@@ -7087,6 +7169,7 @@ REVOKE ALL ON FUNCTION public.hash_ocr_text(p_text text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.ingest_ocr_documents(p_files json, p_priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ingest_ocr_documents(p_files json, p_priority integer) TO ocr_producer;
 
 
 --
@@ -7108,6 +7191,14 @@ REVOKE ALL ON FUNCTION public.judge_ocr_result(p_ocr_status text, p_live_token u
 --
 
 REVOKE ALL ON FUNCTION public.list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer) FROM PUBLIC;
+
+
+--
+-- Name: TABLE ocr_settings; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_settings TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_settings TO ocr_monitor;
 
 
 --
@@ -7143,6 +7234,7 @@ REVOKE ALL ON FUNCTION public.lock_ocr_offers(p_results public.ocr_result[]) FRO
 --
 
 REVOKE ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) TO ocr_operator;
 
 
 --
@@ -7178,6 +7270,7 @@ REVOKE ALL ON FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) F
 --
 
 REVOKE ALL ON FUNCTION public.pause_ocr_queue(p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.pause_ocr_queue(p_reason text) TO ocr_operator;
 
 
 --
@@ -7206,6 +7299,7 @@ REVOKE ALL ON FUNCTION public.read_ocr_result(p_element json) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) TO ocr_operator;
 
 
 --
@@ -7227,6 +7321,8 @@ REVOKE ALL ON FUNCTION public.record_written_results(p_document_ids uuid[], p_jo
 --
 
 REVOKE ALL ON FUNCTION public.refresh_ocr_stats() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.refresh_ocr_stats() TO ocr_operator;
+GRANT ALL ON FUNCTION public.refresh_ocr_stats() TO ocr_monitor;
 
 
 --
@@ -7241,6 +7337,7 @@ REVOKE ALL ON FUNCTION public.reject_argument(p_argument text, p_expected text, 
 --
 
 REVOKE ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) TO ocr_operator;
 
 
 --
@@ -7248,6 +7345,7 @@ REVOKE ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) FR
 --
 
 REVOKE ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token uuid) TO ocr_worker;
 
 
 --
@@ -7255,6 +7353,7 @@ REVOKE ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token 
 --
 
 REVOKE ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) TO ocr_operator;
 
 
 --
@@ -7262,6 +7361,7 @@ REVOKE ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) FRO
 --
 
 REVOKE ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_token uuid, p_current integer, p_total integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_token uuid, p_current integer, p_total integer) TO ocr_worker;
 
 
 --
@@ -7269,6 +7369,8 @@ REVOKE ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_to
 --
 
 REVOKE ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) TO ocr_producer;
+GRANT ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) TO ocr_operator;
 
 
 --
@@ -7276,6 +7378,7 @@ REVOKE ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text
 --
 
 REVOKE ALL ON FUNCTION public.reset_stuck_ocr_jobs(p_threshold_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reset_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_operator;
 
 
 --
@@ -7290,6 +7393,8 @@ REVOKE ALL ON FUNCTION public.restart_replaced_job(p_document_id uuid, p_lease_t
 --
 
 REVOKE ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) TO ocr_producer;
+GRANT ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) TO ocr_operator;
 
 
 --
@@ -7297,6 +7402,7 @@ REVOKE ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) FROM P
 --
 
 REVOKE ALL ON FUNCTION public.resume_ocr_queue() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resume_ocr_queue() TO ocr_operator;
 
 
 --
@@ -7304,6 +7410,7 @@ REVOKE ALL ON FUNCTION public.resume_ocr_queue() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.retry_failed_ocr_jobs(p_limit integer, p_error_like text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.retry_failed_ocr_jobs(p_limit integer, p_error_like text) TO ocr_operator;
 
 
 --
@@ -7332,6 +7439,7 @@ REVOKE ALL ON FUNCTION public.set_claim_marks() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) TO ocr_operator;
 
 
 --
@@ -7353,6 +7461,7 @@ REVOKE ALL ON FUNCTION public.start_ocr_jobs(p_document_ids uuid[], p_priority i
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) TO ocr_worker;
 
 
 --
@@ -7360,6 +7469,7 @@ REVOKE ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_ex
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) TO ocr_worker;
 
 
 --
@@ -7367,6 +7477,7 @@ REVOKE ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_filename text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_processing_time_ms integer, p_lease_token uuid, p_source_hash text, p_engine text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_filename text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_processing_time_ms integer, p_lease_token uuid, p_source_hash text, p_engine text) TO ocr_worker;
 
 
 --
@@ -7374,6 +7485,8 @@ REVOKE ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_fil
 --
 
 REVOKE ALL ON FUNCTION public.validate_database_consistency() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.validate_database_consistency() TO ocr_operator;
+GRANT ALL ON FUNCTION public.validate_database_consistency() TO ocr_monitor;
 
 
 --
@@ -7388,6 +7501,231 @@ REVOKE ALL ON FUNCTION public.validate_ocr_consistency() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]) FROM PUBLIC;
+
+
+--
+-- Name: COLUMN ocr_incidents.id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.created_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(created_at) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.reason; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(reason) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.document_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(document_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.job_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(job_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.worker_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(worker_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.expected_filename; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(expected_filename) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.actual_filename; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(actual_filename) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.offered_hash; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(offered_hash) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.actual_hash; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(actual_hash) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.text_length; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(text_length) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.text_hash; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(text_hash) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.other_document_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(other_document_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.detail; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(detail) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.session_user_name; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(session_user_name) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.application_name; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(application_name) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.client_addr; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(client_addr) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: TABLE ocr_processing_rate; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_processing_rate TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_processing_rate TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_queue_overview; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_worker;
+GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.paused_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_worker;
+GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.paused_by; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(paused_by) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(paused_by) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.paused_reason; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(paused_reason) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(paused_reason) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_state; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_state) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_state) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_changed_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_changed_at) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_changed_at) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_open_until; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_open_until) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_open_until) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_last_error; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_last_error) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_last_error) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_recent_failures; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_recent_failures TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_recent_failures TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_recent_incidents; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_recent_incidents TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_recent_incidents TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_stats; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_stats TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_stats TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_worker_activity; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_worker_activity TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_worker_activity TO ocr_monitor;
 
 
 --

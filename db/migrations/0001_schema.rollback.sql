@@ -24,3 +24,26 @@ drop table ocr_incidents;
 drop table ocr_job_history;
 drop table ocr_queue;
 drop table documents;
+
+-- The one right of the group roles that does not go with an object. The roles stay:
+-- other databases may use them.
+do $do$
+declare
+    v_role text;
+begin
+    for v_role in
+        select r.rolname
+        from pg_namespace as n
+        cross join lateral aclexplode(n.nspacl) as a
+        inner join pg_roles as r on r.oid = a.grantee
+        where
+            n.nspname = current_schema()
+            and a.privilege_type = 'USAGE'
+            and r.rolname in (
+                'ocr_producer', 'ocr_worker', 'ocr_operator', 'ocr_monitor'
+            )
+    loop
+        execute format('revoke usage on schema %I from %I', current_schema(), v_role);
+    end loop;
+end
+$do$;

@@ -1,10 +1,12 @@
 -- A document that is inserted with its result, as an import does, is found by the
--- search for foreign texts too (G7). Rows without a text do not come here.
+-- search for foreign texts too (G7). Rows without a text do not come here. SECURITY
+-- DEFINER because whoever may insert documents may not call hash_ocr_text().
 
 create or replace function hash_inserted_ocr_text()
 returns trigger
 language plpgsql
 volatile
+security definer
 set search_path from current
 as $function$
 begin

@@ -118,6 +118,7 @@ _BINARY = frozenset(
 # argument is sent, and refused by name where NULL makes no sense.
 _OMITTABLE = frozenset(
     {
+        "p_after",
         "p_batch_size",
         "p_dry_run",
         "p_error_class",
@@ -488,6 +489,17 @@ class Guardrails:
             RepairAction, "repair_database_consistency", p_dry_run=dry_run
         )
 
+    def find_document_files(
+        self, after: DocumentId | None = None, limit: int | None = None
+    ) -> list[DocumentFile]:
+        """The files that documents have, in order of the documents' ids.
+
+        Those from the first id after ``after``. Calls ``find_document_files``.
+        """
+        return self._models(
+            DocumentFile, "find_document_files", p_after=after, p_limit=limit
+        )
+
     def record_ocr_file_checks(
         self,
         document_ids: Sequence[DocumentId],
@@ -586,24 +598,17 @@ class Guardrails:
             return connection.cursor(row_factory=dict_row).execute(query).fetchall()
 
     def read_document_files(self, page_size: int = 1000) -> Iterator[DocumentFile]:
-        """All documents that have a file, in order of their ids, a page at a time."""
-        documents = _name(self._schema, "documents")
+        """All documents that have a file, in order of their ids, a page at a time.
+
+        Calls ``find_document_files`` for each.
+        """
         after: DocumentId | None = None
         while True:
-            query = sql.SQL(
-                "select id as document_id, file_path, file_hash from {}"
-                " where file_path is not null{} order by id limit %(limit)s"
-            ).format(documents, sql.SQL("" if after is None else " and id > %(after)s"))
-            with translated(), self._connection() as connection:
-                rows = (
-                    connection.cursor(row_factory=_rows_of(DocumentFile))
-                    .execute(query, {"after": after, "limit": page_size})
-                    .fetchall()
-                )
-            yield from rows
-            if len(rows) < page_size:
+            page = self.find_document_files(after, page_size)
+            yield from page
+            if len(page) < page_size:
                 return
-            after = rows[-1].document_id
+            after = page[-1].document_id
 
     # -- calling -----------------------------------------------------------------------
 

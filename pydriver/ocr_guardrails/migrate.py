@@ -241,9 +241,7 @@ def _open(
     database = str(conninfo_to_dict(conninfo).get("dbname") or "")
     backend = _Backend(_Target(conninfo, schema, database), default_migration_table)
     connection = backend.connection
-    connection.add_notice_handler(
-        lambda notice: report(f"{notice.severity}: {notice.message_primary}")
-    )
+    connection.add_notice_handler(lambda notice: report(_describe(notice)))
     with connection:
         _refuse_pooler(connection)
         connection.execute("set client_min_messages to warning")
@@ -253,6 +251,13 @@ def _open(
             connection.execute("set client_connection_check_interval to '1s'")
         _lock(connection, schema, timeout, report)
         yield backend
+
+
+def _describe(notice: psycopg.errors.Diagnostic) -> str:
+    lines = [f"{notice.severity}: {notice.message_primary}"]
+    if notice.message_hint:
+        lines.append(f"HINT: {notice.message_hint}")
+    return "\n".join(lines)
 
 
 def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:

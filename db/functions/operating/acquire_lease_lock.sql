@@ -15,10 +15,10 @@ as $function$
 declare
     v_fence bigint;
 begin
-    if p_name is null or p_name !~ '\S' then
+    if p_name is null or p_name !~ '[^[:space:]]' then
         perform reject_argument('p_name', 'the name of the lock', p_name);
     end if;
-    if p_owner is null or p_owner !~ '\S' then
+    if p_owner is null or p_owner !~ '[^[:space:]]' then
         perform reject_argument('p_owner', 'the name of the holder', p_owner);
     end if;
     if (p_ttl between interval '1 millisecond' and interval '7 days') is not true then

@@ -18,7 +18,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the cancellation', p_reason);
     end if;
     v_error := 'cancelled: ' || left(p_reason, 10000);

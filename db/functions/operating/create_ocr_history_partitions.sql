@@ -12,6 +12,8 @@ volatile
 security definer
 set search_path from current
 set lock_timeout = '200ms'
+-- a time is read back as it was written, whatever abbreviations of time zones mean here
+set datestyle = 'ISO'
 as $function$
 declare
     v_from timestamptz;
@@ -38,7 +40,9 @@ begin
         v_to := ((v_from at time zone 'UTC') + interval '1 month') at time zone 'UTC';
         v_name := 'ocr_job_history_'
             || to_char(v_from at time zone 'UTC', '"y"YYYY"m"MM');
-        continue when to_regclass(quote_ident(v_name)) is not null;
+        -- a temporary table of this name is none of ours
+        continue when
+            to_regclass(format('%I.%I', current_schema(), v_name)) is not null;
         begin
             lock table ocr_job_history_default in access exclusive mode;
             execute format(

@@ -15,7 +15,7 @@ declare
     v_key bigint;
     v_lock_timeout constant text := current_setting('lock_timeout');
 begin
-    if p_name is null or p_name !~ '\S' then
+    if p_name is null or p_name !~ '[^[:space:]]' then
         perform reject_argument('p_name', 'the name of the resource', p_name);
     end if;
     if (p_timeout between interval '0' and interval '1 day') is not true then

@@ -6,7 +6,7 @@ security definer
 set search_path from current
 as $function$
 begin
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the pause', p_reason);
     end if;
     update ocr_queue_state as t

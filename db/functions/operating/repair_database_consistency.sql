@@ -71,6 +71,8 @@ begin
                 delete from ocr_queue as q
                 where
                     q.id = any(v_case.job_ids)
+                    -- a policy may hide the document, which is not to lose its job
+                    and not row_security_active('documents')
                     and not exists (
                         select from documents as d where d.id = q.document_id
                     );

@@ -22,7 +22,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the requeue', p_reason);
     end if;
     if (p_priority between 0 and 10) is not true then

@@ -54,6 +54,8 @@ begin
             'retry', false
         );
     end if;
+    -- whatever the caller's session says: its trigger is to remove the job
+    perform set_config('ocr_guardrails.finishing_depth', '', true);
     update documents as d
     set
         ocr_status = 'completed',

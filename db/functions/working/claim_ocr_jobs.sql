@@ -50,7 +50,7 @@ declare
     v_is_probe boolean := false;
     v_closed_because text;
 begin
-    if p_worker_id is null or p_worker_id !~ '\S' then
+    if p_worker_id is null or p_worker_id !~ '[^[:space:]]' then
         perform reject_argument('p_worker_id', 'the name of the worker', p_worker_id);
     end if;
     if (p_batch_size between 1 and 10000) is not true then

@@ -19,7 +19,7 @@ declare
     v_job_status text;
 begin
     perform check_lease_arguments(p_document_id, p_lease_token);
-    if p_error is null or p_error !~ '\S' then
+    if p_error is null or p_error !~ '[^[:space:]]' then
         perform reject_argument('p_error', 'the reason of the failure', p_error);
     end if;
     if (p_error_class in ('document', 'permanent', 'infrastructure')) is not true then
