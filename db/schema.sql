@@ -22,7 +22,8 @@ SET row_security = off;
 
 CREATE TYPE public.ocr_id_types AS (
 	document_id uuid,
-	document_ids uuid[]
+	document_ids uuid[],
+	job_ids uuid[]
 );
 
 
@@ -30,7 +31,8 @@ CREATE TYPE public.ocr_id_types AS (
 -- Name: TYPE ocr_id_types; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TYPE public.ocr_id_types IS 'Names the type of documents.id, alone and as an array, for signatures by %type.';
+COMMENT ON TYPE public.ocr_id_types IS 'Names the types of documents.id, alone and as an array, and of ocr_queue.id as an
+array, for signatures by %type.';
 
 
 --
@@ -408,7 +410,7 @@ begin
 
     while v_wanted > 0 loop
         select
-            array_agg(p.id) filter (where p.ocr_status <> 'completed'),
+            array_agg(p.id) filter (where p.ocr_status is distinct from 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'processing')
         into v_jobs, v_leftovers, v_taken_over
@@ -485,11 +487,12 @@ begin
     select
         c.job_id,
         c.id,
-        c.filename,
-        c.file_path,
-        c.file_hash,
-        c.file_size,
-        c.mime_type,
+        -- an adopted table may have them as varchar and integer
+        c.filename::text,
+        c.file_path::text,
+        c.file_hash::text,
+        c.file_size::bigint,
+        c.mime_type::text,
         c.priority,
         c.attempts,
         c.max_attempts,
@@ -957,7 +960,7 @@ begin
         (array_agg(a.id) filter (where d.id is null))[1],
         (array_agg(a.id) filter (where d.ocr_status = 'completed'))[1],
         array_agg(distinct d.id) filter (
-            where q.id is null and d.ocr_status <> 'processing'
+            where q.id is null and d.ocr_status is distinct from 'processing'
         ),
         array_agg(distinct d.id) filter (
             where q.id is null and d.ocr_status = 'processing'
@@ -1543,6 +1546,66 @@ the offer and the settings; all rules but the search for foreign texts (G7) and 
 database''s own refusal. A null p_ocr_status means that there is no such document.';
 
 
+--
+-- Name: list_broken_guards(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.list_broken_guards() RETURNS TABLE(document_id uuid, job_id uuid, constraint_name text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    v_table record;
+begin
+    for v_table in
+        select
+            g.of_table,
+            string_agg(
+                format('when not (%s) then %L', g.condition, g.name), ' ' order by g.id
+            ) as cases
+        from (
+            select
+                a.id,
+                a.condition,
+                split_part(a.object, '.', 1) as of_table,
+                split_part(a.object, '.', 2) as name
+            from ocr_adoption as a
+            where a.kind = 'guard' and a.condition is not null
+        ) as g
+        where not exists (
+            select from pg_constraint as c
+            where
+                c.conrelid = to_regclass(g.of_table)
+                and c.conname = g.name
+                and c.convalidated
+        )
+        group by g.of_table
+    loop
+        for document_id, job_id, constraint_name in execute format(
+            'select %s, b.broken from ('
+            'select t.*, case %s end as broken from %I as t'
+            ') as b where b.broken is not null',
+            case v_table.of_table
+                when 'documents' then 'b.id, null' else 'b.document_id, b.id'
+            end,
+            v_table.cases,
+            v_table.of_table
+        ) loop
+            return next;
+        end loop;
+    end loop;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION list_broken_guards(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.list_broken_guards() IS 'Internal. Documents and jobs of adopted tables that break a constraint of the package
+which is not valid there yet, each with the first constraint that it breaks.';
+
+
 SET default_tablespace = '';
 
 SET default_table_access_method = heap;
@@ -1759,6 +1822,63 @@ END;
 
 COMMENT ON FUNCTION public.list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer) IS 'Internal. The documents with another file that carry this very text; none for a text of
 less than p_min_words words.';
+
+
+--
+-- Name: list_loaded_objects(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.list_loaded_objects() RETURNS TABLE(kind text, identity text, definition text, version text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+
+select
+    'routine' as kind,
+    p.oid::regprocedure::text as identity,
+    encode(sha256(convert_to(pg_get_functiondef(p.oid), 'UTF8')), 'hex') as definition,
+    p.oid::text || p.ctid::text as version
+from pg_proc as p
+where
+    p.pronamespace = quote_ident(current_schema())::regnamespace
+    and p.prokind in ('f', 'p')
+    and not starts_with(p.proname, 'ocr_set_aside_')
+union all
+select
+    'trigger' as kind,
+    format('%I on %s', t.tgname, t.tgrelid::regclass) as identity,
+    encode(
+        sha256(convert_to(pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'
+    ) as definition,
+    t.oid::text || t.ctid::text as version
+from pg_trigger as t
+inner join pg_class as c on t.tgrelid = c.oid
+where
+    c.relnamespace = quote_ident(current_schema())::regnamespace
+    and not t.tgisinternal
+    and t.tgparentid = 0
+    and not starts_with(t.tgname, 'ocr_set_aside_')
+union all
+select
+    case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
+    c.oid::regclass::text as identity,
+    encode(sha256(convert_to(pg_get_viewdef(c.oid), 'UTF8')), 'hex') as definition,
+    c.oid::text || r.ctid::text as version
+from pg_class as c
+inner join pg_rewrite as r on c.oid = r.ev_class and r.rulename = '_RETURN'
+where
+    c.relnamespace = quote_ident(current_schema())::regnamespace
+    and c.relkind in ('m', 'v')
+    and not starts_with(c.relname, 'ocr_set_aside_')
+$$;
+
+
+--
+-- Name: FUNCTION list_loaded_objects(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.list_loaded_objects() IS 'Internal. Functions, triggers and views of the schema: kind and identity as in
+ocr_schema_objects, a hash of the definition as it is now, and a version.';
 
 
 --
@@ -1982,6 +2102,54 @@ COMMENT ON COLUMN public.ocr_queue.file_size IS 'Size of the file in bytes when 
 
 
 --
+-- Name: ocr_schema_objects; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ocr_schema_objects (
+    kind text NOT NULL,
+    identity text NOT NULL,
+    definition text NOT NULL,
+    loaded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT check_ocr_schema_object_kind CHECK ((kind = ANY (ARRAY['routine'::text, 'trigger'::text, 'view'::text, 'materialized view'::text])))
+);
+
+
+--
+-- Name: TABLE ocr_schema_objects; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.ocr_schema_objects IS 'The functions, triggers and views that the repeatable SQL files have created here.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.kind; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.kind IS 'What kind of object it is, in the words of DROP.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.identity; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.identity IS 'Its name as DROP takes it, with argument types or table, without the schema.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.definition; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.definition IS 'SHA-256 of the definition that PostgreSQL gave right after loading.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.loaded_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.loaded_at IS 'When it was last loaded.';
+
+
+--
 -- Name: ocr_settings; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -2001,12 +2169,14 @@ CREATE TABLE public.ocr_settings (
     foreign_text_policy text DEFAULT 'record'::text NOT NULL,
     foreign_text_min_words integer DEFAULT 10 NOT NULL,
     expiry_sweep_interval interval DEFAULT '00:00:05'::interval NOT NULL,
+    guard_mode text DEFAULT 'enforce'::text NOT NULL,
     CONSTRAINT check_ocr_settings_backoff CHECK ((((backoff_base >= '00:00:00'::interval) AND (backoff_base <= '1 day'::interval)) AND ((backoff_cap >= backoff_base) AND (backoff_cap <= '30 days'::interval)))),
     CONSTRAINT check_ocr_settings_circuit CHECK (((circuit_threshold >= 1) AND ((circuit_window >= '00:00:01'::interval) AND (circuit_window <= '1 day'::interval)) AND ((circuit_cooldown >= '00:00:00'::interval) AND (circuit_cooldown <= '1 day'::interval)))),
     CONSTRAINT check_ocr_settings_default_lease CHECK (((default_lease >= '00:00:01'::interval) AND (default_lease <= '1 day'::interval))),
     CONSTRAINT check_ocr_settings_default_max_attempts CHECK (((default_max_attempts >= 1) AND (default_max_attempts <= 100))),
     CONSTRAINT check_ocr_settings_expiry_sweep_interval CHECK (((expiry_sweep_interval >= '00:00:00'::interval) AND (expiry_sweep_interval <= '01:00:00'::interval))),
     CONSTRAINT check_ocr_settings_foreign_text CHECK (((foreign_text_policy = ANY (ARRAY['off'::text, 'record'::text, 'refuse'::text])) AND (foreign_text_min_words >= 1))),
+    CONSTRAINT check_ocr_settings_guard_mode CHECK ((guard_mode = ANY (ARRAY['observe'::text, 'enforce'::text]))),
     CONSTRAINT check_ocr_settings_max_concurrent_jobs CHECK ((max_concurrent_jobs >= 1)),
     CONSTRAINT check_ocr_settings_one_row CHECK (id),
     CONSTRAINT check_ocr_settings_word_count_tolerance CHECK (((word_count_tolerance >= (0)::numeric) AND (word_count_tolerance <= (10)::numeric)))
@@ -2129,6 +2299,14 @@ COMMENT ON COLUMN public.ocr_settings.expiry_sweep_interval IS 'How often claims
 
 
 --
+-- Name: COLUMN ocr_settings.guard_mode; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_settings.guard_mode IS 'What becomes of plain SQL that breaks a guarantee: enforce (refused) or observe
+(recorded as an incident, and let through). Changed by set_guard_mode().';
+
+
+--
 -- Name: list_ocr_findings(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -2218,6 +2396,7 @@ CREATE FUNCTION public.list_ocr_findings() RETURNS TABLE(kind text, document_id 
                              WHEN (j.document_status IS NULL) THEN 'orphaned_job'::text
                              WHEN (j.status = 'failed'::text) THEN NULL::text
                              WHEN (j.document_status = 'completed'::text) THEN 'job_of_completed_document'::text
+                             WHEN ((j.status = ANY (ARRAY['pending'::text, 'processing'::text])) IS NOT TRUE) THEN NULL::text
                              WHEN ((j.document_id IN ( SELECT l.document_id
                                 FROM live_job l
                                WHERE (l.jobs > 1))) AND (EXISTS ( SELECT
@@ -2303,7 +2482,30 @@ CREATE FUNCTION public.list_ocr_findings() RETURNS TABLE(kind text, document_id 
      format('%s documents with different files carry this text'::text, t.documents) AS format
     FROM (repeated_text t
       CROSS JOIN public.ocr_settings s)
-   WHERE (s.id AND (t.ocr_word_count >= s.foreign_text_min_words) AND ((t.known_files < t.documents) OR (t.one_file <> t.another_file)));
+   WHERE (s.id AND (t.ocr_word_count >= s.foreign_text_min_words) AND ((t.known_files < t.documents) OR (t.one_file <> t.another_file)))
+ UNION ALL
+  SELECT 'broken_constraint'::text,
+     b.document_id,
+     b.job_id,
+     format('it breaks %s'::text, b.constraint_name) AS format
+    FROM public.list_broken_guards() b(document_id, job_id, constraint_name)
+   WHERE ((NOT (EXISTS ( SELECT
+            FROM wrong_job w
+           WHERE (w.id = b.job_id)))) AND ((b.job_id IS NOT NULL) OR (NOT (b.document_id IN ( SELECT w.id
+            FROM wrong_document w
+           WHERE ((w.kind IS NOT NULL) AND (w.ocr_status IS NOT NULL)))))))
+ UNION ALL
+  SELECT 'changed_object'::text,
+     NULL::uuid,
+     NULL::uuid,
+     format('the %s %s is %s'::text, s.kind, s.identity,
+         CASE
+             WHEN (o.identity IS NULL) THEN 'missing'::text
+             ELSE 'another one'::text
+         END) AS format
+    FROM (public.ocr_schema_objects s
+      LEFT JOIN public.list_loaded_objects() o(kind, identity, definition, version) ON (((o.kind = s.kind) AND (o.identity = s.identity))))
+   WHERE (o.definition IS DISTINCT FROM s.definition);
 END;
 
 
@@ -2311,8 +2513,8 @@ END;
 -- Name: FUNCTION list_ocr_findings(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.list_ocr_findings() IS 'Internal. Every finding about documents, jobs and files: kind, document, job, in
-words.';
+COMMENT ON FUNCTION public.list_ocr_findings() IS 'Internal. Every finding about documents, jobs, files and the package''s own objects:
+kind, document, job, in words.';
 
 
 --
@@ -2538,6 +2740,91 @@ END;
 
 COMMENT ON FUNCTION public.notify_ocr_workers() IS 'Internal. Wakes workers that listen on the channel ocr_jobs; the payload is the schema.
 Where NOTIFY does not arrive (transaction poolers) workers poll.';
+
+
+--
+-- Name: observe_ocr_update(public.documents, public.documents, text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text) RETURNS public.documents
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    v_new documents := p_new;
+    v_statement constant text := format('%s %s', statement_timestamp(), p_errcode);
+begin
+    if (select s.guard_mode from ocr_settings as s where s.id) <> 'observe' then
+        return null;
+    end if;
+
+    if current_setting('ocr_guardrails.observed', true) is distinct from v_statement
+    then
+        perform set_config('ocr_guardrails.observed', v_statement, true);
+        insert into ocr_incidents (
+            reason, document_id, job_id, worker_id, offered_token, live_token,
+            actual_filename, actual_hash, text_length, text_hash, statement, detail
+        )
+        select
+            'unsafe_statement', p_old.id, q.id, q.worker_id,
+            nullif(p_new.ocr_result_token, p_old.ocr_result_token),
+            p_old.ocr_lease_token, p_old.filename, p_old.file_hash,
+            length(p_new.ocr_text), hash_ocr_text(p_new.ocr_text),
+            strip_literals(current_query()),
+            format(
+                '%s: from %s to %s%s',
+                p_errcode,
+                coalesce(p_old.ocr_status, 'null'),
+                coalesce(p_new.ocr_status, 'null'),
+                case
+                    when p_new.ocr_text is distinct from p_old.ocr_text
+                        then ', with another text'
+                end
+            )
+        from (values (true)) as o (one)
+        left join lateral (
+            select o.id, o.worker_id
+            from ocr_queue as o
+            where o.document_id = p_old.id and o.status = 'processing'
+            limit 1
+        ) as q on true;
+    end if;
+
+    -- the columns of the package follow what the statement has made of the row
+    v_new.ocr_claims := p_old.ocr_claims;
+    if v_new.ocr_status is distinct from 'processing' then
+        v_new.ocr_lease_token := null;
+    elsif p_old.ocr_status is distinct from 'processing' then
+        -- nobody may come and write under a lease that no claim has made
+        v_new.ocr_lease_token := null;
+    else
+        v_new.ocr_lease_token := p_old.ocr_lease_token;
+    end if;
+    if v_new.ocr_text is distinct from p_old.ocr_text then
+        v_new.ocr_text_hash := hash_ocr_text(v_new.ocr_text);
+        if v_new.ocr_result_token is not distinct from p_old.ocr_result_token then
+            v_new.ocr_result_token := null;
+        end if;
+        if v_new.ocr_source_hash is not distinct from p_old.ocr_source_hash then
+            v_new.ocr_source_hash := null;
+        end if;
+        if v_new.ocr_engine is not distinct from p_old.ocr_engine then
+            v_new.ocr_engine := null;
+        end if;
+    end if;
+    return v_new;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text) IS 'Internal. Null while guard_mode is enforce. While it is observe: records an UPDATE that
+breaks the rule p_errcode as the incident unsafe_statement, once per statement, and
+returns the row that is to be stored: what the UPDATE wants, with the package''s own
+columns in keeping.';
 
 
 --
@@ -3413,6 +3700,142 @@ null argument.';
 
 
 --
+-- Name: repair_broken_rows(uuid[], uuid[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    v_total bigint := 0;
+    v_count bigint;
+begin
+    delete from ocr_queue as q
+    where
+        q.id = any(p_job_ids)
+        and q.document_id = any(p_locked_ids)
+        and (q.status in ('pending', 'processing', 'failed')) is not true;
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    update ocr_queue as q
+    set
+        priority = n.priority,
+        attempts = n.attempts,
+        max_attempts = n.max_attempts,
+        created_at = n.created_at,
+        lease_expires_at = n.lease_expires_at,
+        processing_time_ms = n.processing_time_ms,
+        file_size = n.file_size,
+        progress_current = n.progress_current,
+        progress_total = n.progress_total
+    from (
+        select
+            r.id,
+            least(greatest(coalesce(r.priority, 5), 0), 10) as priority,
+            least(greatest(coalesce(r.attempts, 0), 0), m.max_attempts) as attempts,
+            m.max_attempts,
+            coalesce(r.created_at, r.run_after) as created_at,
+            case when r.status = 'processing' then r.lease_expires_at end
+                as lease_expires_at,
+            case when r.processing_time_ms >= 0 then r.processing_time_ms end
+                as processing_time_ms,
+            case when r.file_size >= 0 then r.file_size end as file_size,
+            case when p.is_right then r.progress_current end as progress_current,
+            case when p.is_right then r.progress_total end as progress_total
+        from ocr_queue as r
+        cross join ocr_settings as s
+        cross join lateral (
+            select
+                least(
+                    greatest(coalesce(r.max_attempts, s.default_max_attempts), 1), 100
+                ) as max_attempts
+        ) as m
+        cross join lateral (
+            select
+                (
+                    r.progress_current >= 0
+                    and r.progress_total >= 0
+                    and r.progress_current <= r.progress_total
+                ) is not false as is_right
+        ) as p
+        where r.id = any(p_job_ids) and s.id
+    ) as n
+    where
+        q.id = n.id
+        and q.document_id = any(p_locked_ids)
+        and (
+            q.priority, q.attempts, q.max_attempts, q.created_at, q.lease_expires_at,
+            q.processing_time_ms, q.file_size, q.progress_current, q.progress_total
+        ) is distinct from (
+            n.priority, n.attempts, n.max_attempts, n.created_at, n.lease_expires_at,
+            n.processing_time_ms, n.file_size, n.progress_current, n.progress_total
+        );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    select count(*) into v_count
+    from end_ocr_leases(
+        array(
+            select q.document_id
+            from ocr_queue as q
+            where
+                q.id = any(p_job_ids)
+                and q.document_id = any(p_locked_ids)
+                and q.status = 'processing'
+                and q.lease_expires_at is null
+                and (q.started_at >= now() - interval '1 hour') is not true
+        ),
+        'expired', 'repair: it was claimed without a lease', 'retry', true
+    );
+    v_total := v_total + v_count;
+
+    update documents as d
+    set
+        ocr_status = case
+            when d.ocr_status is null and d.ocr_text is null then 'pending'
+            else d.ocr_status
+        end,
+        file_hash = case
+            when lower(d.file_hash) ~ '^[0-9a-f]{64}$' then lower(d.file_hash)
+            else d.file_hash
+        end,
+        created_at = coalesce(d.created_at, d.updated_at, now()),
+        updated_at = coalesce(d.updated_at, d.created_at, now()),
+        ocr_completed_at = case
+            when d.ocr_status = 'completed'
+                then coalesce(d.ocr_completed_at, d.updated_at, d.created_at, now())
+            else d.ocr_completed_at
+        end
+    where
+        d.id = any(p_locked_ids)
+        and (
+            (d.ocr_status is null and d.ocr_text is null)
+            or d.created_at is null
+            or d.updated_at is null
+            or (d.ocr_status = 'completed' and d.ocr_completed_at is null)
+            or (
+                d.file_hash <> lower(d.file_hash)
+                and lower(d.file_hash) ~ '^[0-9a-f]{64}$'
+            )
+        );
+    get diagnostics v_count = row_count;
+    return v_total + v_count;
+end;
+$_$;
+
+
+--
+-- Name: FUNCTION repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]) IS 'Internal. Puts right what the package''s constraints refuse in the given jobs and
+documents, which are locked, where there is one right value. Returns how many rows it
+changed.';
+
+
+--
 -- Name: repair_database_consistency(boolean); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -3449,6 +3872,8 @@ begin
             when 'job_without_processing_document' then 'put the job back to pending'
             when 'job_of_failed_document' then 'put the document back to pending'
             when 'exhausted_pending_job' then 'fail job and document'
+            when 'broken_constraint' then 'put right what has one right value'
+            when 'changed_object' then 'none: migrate loads it again'
             when 'replaced_file_result'
                 then 'none: requeue_document() reads the new file'
             when 'completed_without_result' then 'none: decide whether to requeue it'
@@ -3496,7 +3921,14 @@ begin
                 where
                     q.id = any(v_case.job_ids)
                     and q.document_id = any(v_locked)
-                    and q.status = 'pending';
+                    and (
+                        q.status = 'pending'
+                        -- claimed without a lease, and that a long time ago
+                        or (
+                            q.lease_expires_at is null
+                            and (q.started_at >= now() - interval '1 hour') is not true
+                        )
+                    );
                 get diagnostics affected = row_count;
             when 'processing_without_job' then
                 perform from end_ocr_leases(
@@ -3581,6 +4013,8 @@ begin
                     ocr_error = coalesce(d.ocr_error, 'attempts are used up'),
                     updated_at = clock_timestamp()
                 where d.id = any(v_locked) and d.ocr_status = 'pending';
+            when 'broken_constraint' then
+                affected := repair_broken_rows(v_locked, v_case.job_ids);
         end case;
         return next;
     end loop;
@@ -4229,6 +4663,97 @@ from 0 to 10, or null.';
 
 
 --
+-- Name: set_guard_mode(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.set_guard_mode(p_mode text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    v_before text;
+    v_stranded text;
+    v_guard record;
+begin
+    if (p_mode in ('observe', 'enforce')) is not true then
+        perform reject_argument('p_mode', 'observe or enforce', p_mode);
+    end if;
+    select s.guard_mode into strict v_before
+    from ocr_settings as s
+    where s.id
+    for update;
+    if p_mode = v_before then
+        return v_before;
+    end if;
+    if not exists (select from ocr_adoption as a where a.kind = 'table') then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'this installation has made its own tables, which always enforce',
+            detail = 'Nothing was changed.',
+            hint = 'Observing is for tables that were there before the package.';
+    end if;
+
+    if p_mode = 'enforce' then
+        select string_agg(format('%s (%s)', f.kind, f.findings), ', ' order by f.kind)
+        into v_stranded
+        from (
+            select f.kind, count(*) as findings
+            from list_ocr_findings() as f
+            where
+                f.kind not in (
+                    'changed_file', 'missing_file', 'pending_without_job',
+                    'replaced_file_result', 'shared_text'
+                )
+            group by f.kind
+        ) as f;
+        if v_stranded is not null then
+            raise exception using
+                errcode = 'object_not_in_prerequisite_state',
+                message = format('rows would be stranded: %s', v_stranded),
+                detail = 'guard_mode stays observe.',
+                hint = 'Call repair_database_consistency(false); '
+                    'find_inconsistencies() lists what it leaves.';
+        end if;
+        update ocr_settings as s set guard_mode = 'enforce' where s.id;
+        for v_guard in
+            select a.id, a.statement
+            from ocr_adoption as a
+            where a.kind = 'guard' and not a.is_in_force
+            order by a.id
+        loop
+            execute format('%s', v_guard.statement);
+            update ocr_adoption as a set is_in_force = true where a.id = v_guard.id;
+        end loop;
+    else
+        update ocr_settings as s set guard_mode = 'observe' where s.id;
+        for v_guard in
+            select a.id, a.undo
+            from ocr_adoption as a
+            where a.kind = 'guard' and a.is_in_force
+            order by a.id desc
+        loop
+            execute format('%s', v_guard.undo);
+            update ocr_adoption as a set is_in_force = false where a.id = v_guard.id;
+        end loop;
+    end if;
+    return v_before;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION set_guard_mode(p_mode text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.set_guard_mode(p_mode text) IS 'Says what becomes of plain SQL that breaks a guarantee where tables were adopted:
+observe (let through, recorded as the incident unsafe_statement) or enforce (refused).
+With enforce the constraints of the package come into force, not valid yet for the rows
+that are there; with observe they go. Returns the mode before. Raises 55000 while the
+validator finds rows that enforcement would strand, and names the kinds, and where the
+package has made its own tables; 22023 for another mode.';
+
+
+--
 -- Name: set_ocr_setting(text, text); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -4239,6 +4764,13 @@ CREATE FUNCTION public.set_ocr_setting(p_name text, p_value text) RETURNS void
 declare
     v_constraint text;
 begin
+    if p_name = 'guard_mode' then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'guard_mode is more than a setting',
+            detail = 'Constraints come and go with it.',
+            hint = 'Call set_guard_mode().';
+    end if;
     if p_name is null or p_name = 'id' or not exists (
         select from pg_attribute as a
         where
@@ -4256,7 +4788,7 @@ begin
                     a.attrelid = 'ocr_settings'::regclass
                     and a.attnum > 0
                     and not a.attisdropped
-                    and a.attname <> 'id'
+                    and a.attname not in ('id', 'guard_mode')
             ),
             p_name
         );
@@ -4336,12 +4868,12 @@ begin
     cross join ocr_settings as s
     where d.id = any(p_document_ids) and s.id
     order by d.created_at, d.id
-    on conflict (document_id) where status in ('pending', 'processing') do nothing;
+    on conflict do nothing;
     get diagnostics v_count = row_count;
 
     update documents as d
     set ocr_status = 'pending', ocr_error = null, updated_at = clock_timestamp()
-    where d.id = any(p_document_ids) and d.ocr_status <> 'pending';
+    where d.id = any(p_document_ids) and d.ocr_status is distinct from 'pending';
 
     if p_run_after <= clock_timestamp() then
         perform notify_ocr_workers();
@@ -4357,6 +4889,23 @@ $$;
 
 COMMENT ON FUNCTION public.start_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) IS 'Internal. Makes a pending job for each of the given documents, removes dead ones, makes
 the documents pending and wakes the workers. Returns how many jobs it made.';
+
+
+--
+-- Name: strip_literals(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.strip_literals(p_statement text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN "left"(btrim(regexp_replace(regexp_replace(regexp_replace(regexp_replace("left"(p_statement, 10000), '\m[eE]''(\\.|''''|[^''\\])*(''|$)|''(''''|[^''])*(''|$)'::text, '?'::text, 'g'::text), '(\$[a-zA-Z_0-9]*?\$).*?(\1|$)'::text, '?'::text, 'g'::text), '(?<![\w$])-?\d+(\.\d+)?([eE][-+]?\d+)?\M'::text, '?'::text, 'g'::text), '\s+'::text, ' '::text, 'g'::text)), 500);
+
+
+--
+-- Name: FUNCTION strip_literals(p_statement text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.strip_literals(p_statement text) IS 'Internal. The first 500 characters of a statement, without its literals and on one
+line.';
 
 
 --
@@ -4533,7 +5082,7 @@ write. Raises 22023 for an argument out of range, and what the write itself rais
 -- Name: validate_database_consistency(); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_queue_items bigint, documents_without_files bigint, inconsistent_ocr_states bigint, data_integrity_score numeric, invalid_status bigint, completed_without_result bigint, result_without_completion bigint, processing_without_job bigint, pending_without_job bigint, lease_without_processing bigint, replaced_file_result bigint, job_of_completed_document bigint, job_of_failed_document bigint, job_without_processing_document bigint, duplicate_live_job bigint, exhausted_pending_job bigint, changed_file bigint, shared_text bigint)
+CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_queue_items bigint, documents_without_files bigint, inconsistent_ocr_states bigint, data_integrity_score numeric, invalid_status bigint, completed_without_result bigint, result_without_completion bigint, processing_without_job bigint, pending_without_job bigint, lease_without_processing bigint, replaced_file_result bigint, job_of_completed_document bigint, job_of_failed_document bigint, job_without_processing_document bigint, duplicate_live_job bigint, exhausted_pending_job bigint, changed_file bigint, shared_text bigint, broken_constraint bigint, changed_object bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     BEGIN ATOMIC
@@ -4559,17 +5108,19 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
              count(*) FILTER (WHERE (f.kind = 'exhausted_pending_job'::text)) AS exhausted_pending_job,
              count(*) FILTER (WHERE (f.kind = 'changed_file'::text)) AS changed_file,
              count(*) FILTER (WHERE (f.kind = 'shared_text'::text)) AS shared_text,
-             (count(DISTINCT f.document_id) FILTER (WHERE (f.job_id IS NULL)) + count(DISTINCT f.job_id)) AS with_finding
+             count(*) FILTER (WHERE (f.kind = 'broken_constraint'::text)) AS broken_constraint,
+             count(*) FILTER (WHERE (f.kind = 'changed_object'::text)) AS changed_object,
+             ((count(DISTINCT f.document_id) FILTER (WHERE (f.job_id IS NULL)) + count(DISTINCT f.job_id)) + count(*) FILTER (WHERE (f.kind = 'changed_object'::text))) AS with_finding
             FROM findings f
          )
   SELECT c.orphaned_job,
      c.missing_file,
-     ((((((((((c.invalid_status + c.completed_without_result) + c.result_without_completion) + c.processing_without_job) + c.pending_without_job) + c.lease_without_processing) + c.job_of_completed_document) + c.job_of_failed_document) + c.job_without_processing_document) + c.duplicate_live_job) + c.exhausted_pending_job),
+     (((((((((((c.invalid_status + c.completed_without_result) + c.result_without_completion) + c.processing_without_job) + c.pending_without_job) + c.lease_without_processing) + c.job_of_completed_document) + c.job_of_failed_document) + c.job_without_processing_document) + c.duplicate_live_job) + c.exhausted_pending_job) + c.broken_constraint),
          CASE
              WHEN (c.with_finding = 0) THEN 100.00
-             ELSE trunc(((100)::numeric - (((100 * c.with_finding))::numeric / (GREATEST((( SELECT count(*) AS count
+             ELSE trunc(((100)::numeric - ((100)::numeric * LEAST((1)::numeric, ((c.with_finding)::numeric / (GREATEST((( SELECT count(*) AS count
                 FROM public.documents) + ( SELECT count(*) AS count
-                FROM public.ocr_queue)), (1)::bigint))::numeric)), 2)
+                FROM public.ocr_queue)), (1)::bigint))::numeric)))), 2)
          END AS trunc,
      c.invalid_status,
      c.completed_without_result,
@@ -4584,7 +5135,9 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
      c.duplicate_live_job,
      c.exhausted_pending_job,
      c.changed_file,
-     c.shared_text
+     c.shared_text,
+     c.broken_constraint,
+     c.changed_object
     FROM counted c;
 END;
 
@@ -4596,8 +5149,10 @@ END;
 COMMENT ON FUNCTION public.validate_database_consistency() IS 'Looks at every document and job and counts findings: orphaned_queue_items (jobs without
 document), documents_without_files (by the last record_ocr_file_checks()),
 inconsistent_ocr_states (all findings about states of documents and jobs together), one
-column per kind, and data_integrity_score, the share of documents and jobs without a
-finding, 0 to 100; 100 only when there is none. find_inconsistencies() lists them,
+column per kind (broken_constraint: rows of adopted tables; changed_object: functions,
+triggers and views of the package that are not as they were loaded), and
+data_integrity_score, the share of documents and jobs without a finding, 0 to 100; 100
+only when there is none. find_inconsistencies() lists them,
 repair_database_consistency() mends what can be mended without a person.';
 
 
@@ -4611,6 +5166,7 @@ CREATE FUNCTION public.validate_ocr_consistency() RETURNS trigger
     AS $$
 declare
     v_outcome text;
+    v_observed documents;
     v_is_result_changed boolean;
 begin
     if new.ocr_claims is distinct from old.ocr_claims
@@ -4619,6 +5175,10 @@ begin
             or new.ocr_lease_token is not distinct from old.ocr_lease_token
         )
     then
+        v_observed := observe_ocr_update(old, new, 'OG004');
+        if v_observed.id is not null then
+            return v_observed;
+        end if;
         raise exception using
             errcode = 'OG004',
             message = format('ocr_claims of document %s counts its claims', old.id),
@@ -4652,6 +5212,10 @@ begin
             end if;
         end if;
         if v_outcome in ('implausible_result', 'source_mismatch') then
+            v_observed := observe_ocr_update(old, new, 'OG005');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG005',
                 message = format(
@@ -4671,6 +5235,10 @@ begin
             or (new.file_path, new.file_hash, new.file_size)
             is distinct from (old.file_path, old.file_hash, old.file_size)
         then
+            v_observed := observe_ocr_update(old, new, 'OG002');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG002',
                 message = format(
@@ -4721,6 +5289,10 @@ begin
     if old.ocr_status = 'completed' then
         if new.ocr_status = 'completed' then
             if v_is_result_changed then
+                v_observed := observe_ocr_update(old, new, 'OG003');
+                if v_observed.id is not null then
+                    return v_observed;
+                end if;
                 perform raise_final_result(old.id, 'an UPDATE would change it');
             end if;
             return new;
@@ -4738,6 +5310,10 @@ begin
                 where q.document_id = old.id and q.status = 'pending'
             )
         then
+            v_observed := observe_ocr_update(old, new, 'OG003');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             perform raise_final_result(
                 old.id,
                 format(
@@ -4759,6 +5335,10 @@ begin
     end if;
 
     if v_is_result_changed then
+        v_observed := observe_ocr_update(old, new, 'OG004');
+        if v_observed.id is not null then
+            return v_observed;
+        end if;
         raise exception using
             errcode = 'OG004',
             message = format(
@@ -4804,6 +5384,10 @@ begin
             new.ocr_lease_token is null
             or new.ocr_claims is distinct from old.ocr_claims + 1
         ) then
+            v_observed := observe_ocr_update(old, new, 'OG004');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG004',
                 message = format(
@@ -4828,6 +5412,10 @@ begin
                     or (q.status = 'pending' and new.ocr_status = 'failed')
                 )
         ) then
+            v_observed := observe_ocr_update(old, new, 'OG004');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG004',
                 message = format(
@@ -4852,6 +5440,103 @@ $$;
 COMMENT ON FUNCTION public.validate_ocr_consistency() IS 'Trigger function of trigger_validate_ocr_consistency. Raises OG002 for a result without
 the live lease, OG003 for a change of a completed result, OG004 for any other illegal
 state change, OG005 for a result that cannot be right (G1, G2, G4, G5, G6, G8).';
+
+
+--
+-- Name: ocr_adoption; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ocr_adoption (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    object text NOT NULL,
+    statement text,
+    condition text,
+    undo text,
+    is_in_force boolean DEFAULT true NOT NULL,
+    listed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT check_ocr_adoption_kind CHECK ((kind = ANY (ARRAY['table'::text, 'column'::text, 'default'::text, 'index'::text, 'guard'::text, 'set aside'::text])))
+);
+
+
+--
+-- Name: TABLE ocr_adoption; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.ocr_adoption IS 'What was done to tables and objects of the application that were there before the
+package. Empty on a fresh installation.';
+
+
+--
+-- Name: COLUMN ocr_adoption.id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.id IS 'Order of the steps.';
+
+
+--
+-- Name: COLUMN ocr_adoption.kind; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.kind IS 'table (adopted), column (added), default (set where there was none), index (built),
+guard (a constraint or unique index that stands while guard_mode is enforce) or set
+aside (an object of the application under another name).';
+
+
+--
+-- Name: COLUMN ocr_adoption.object; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.object IS 'What the step is about.';
+
+
+--
+-- Name: COLUMN ocr_adoption.statement; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.statement IS 'For a guard: the statement that brings it into force.';
+
+
+--
+-- Name: COLUMN ocr_adoption.condition; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.condition IS 'For a guard that is a CHECK: what it checks.';
+
+
+--
+-- Name: COLUMN ocr_adoption.undo; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.undo IS 'The statement that takes the step back; null where there is nothing to take back.';
+
+
+--
+-- Name: COLUMN ocr_adoption.is_in_force; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.is_in_force IS 'For a guard: whether it stands now.';
+
+
+--
+-- Name: COLUMN ocr_adoption.listed_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.listed_at IS 'When the step was listed.';
+
+
+--
+-- Name: ocr_adoption_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.ocr_adoption ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ocr_adoption_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 
 --
@@ -5144,6 +5829,7 @@ CREATE TABLE public.ocr_incidents (
     text_hash bigint,
     other_document_id uuid,
     detail text,
+    statement text,
     session_user_name text DEFAULT SESSION_USER NOT NULL,
     application_name text DEFAULT current_setting('application_name'::text, true),
     client_addr inet DEFAULT inet_client_addr()
@@ -5178,7 +5864,8 @@ COMMENT ON COLUMN public.ocr_incidents.created_at IS 'When the result was offere
 
 COMMENT ON COLUMN public.ocr_incidents.reason IS 'The outcome: stale_lease, lease_required, already_completed, document_missing,
 filename_mismatch, source_mismatch, implausible_result, foreign_text or
-rejected_by_database.';
+rejected_by_database; or unsafe_statement, for plain SQL that guard_mode observe let
+through.';
 
 
 --
@@ -5270,6 +5957,13 @@ COMMENT ON COLUMN public.ocr_incidents.other_document_id IS 'For foreign_text: a
 --
 
 COMMENT ON COLUMN public.ocr_incidents.detail IS 'The reason in words.';
+
+
+--
+-- Name: COLUMN ocr_incidents.statement; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_incidents.statement IS 'For unsafe_statement: the beginning of the client''s statement, without its literals.';
 
 
 --
@@ -6204,54 +6898,6 @@ COMMENT ON COLUMN public.ocr_schema_files.loaded_at IS 'When.';
 
 
 --
--- Name: ocr_schema_objects; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.ocr_schema_objects (
-    kind text NOT NULL,
-    identity text NOT NULL,
-    definition text NOT NULL,
-    loaded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT check_ocr_schema_object_kind CHECK ((kind = ANY (ARRAY['routine'::text, 'trigger'::text, 'view'::text, 'materialized view'::text])))
-);
-
-
---
--- Name: TABLE ocr_schema_objects; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON TABLE public.ocr_schema_objects IS 'The functions, triggers and views that the repeatable SQL files have created here.';
-
-
---
--- Name: COLUMN ocr_schema_objects.kind; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.kind IS 'What kind of object it is, in the words of DROP.';
-
-
---
--- Name: COLUMN ocr_schema_objects.identity; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.identity IS 'Its name as DROP takes it, with argument types or table, without the schema.';
-
-
---
--- Name: COLUMN ocr_schema_objects.definition; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.definition IS 'SHA-256 of the definition that PostgreSQL gave right after loading.';
-
-
---
--- Name: COLUMN ocr_schema_objects.loaded_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.loaded_at IS 'When it was last loaded.';
-
-
---
 -- Name: ocr_stats; Type: MATERIALIZED VIEW; Schema: public; Owner: -
 --
 
@@ -6363,6 +7009,95 @@ COMMENT ON COLUMN public.ocr_stats.refreshed_at IS 'When these figures were take
 
 
 --
+-- Name: ocr_unsafe_statements; Type: VIEW; Schema: public; Owner: -
+--
+
+CREATE VIEW public.ocr_unsafe_statements AS
+ SELECT count(*) AS statements,
+    statement,
+    detail AS change,
+        CASE
+            WHEN ((detail ~~ 'OG002%'::text) OR (detail ~~ 'OG005%'::text)) THEN 'update_ocr_safe() with the lease token from claim_ocr_jobs()'::text
+            WHEN (detail ~~ 'OG003%'::text) THEN 'requeue_document(), which keeps the old result'::text
+            WHEN (detail ~~ '% to processing%'::text) THEN 'claim_ocr_jobs()'::text
+            WHEN (detail ~~ '% to failed%'::text) THEN 'fail_ocr_job() with the lease token'::text
+            WHEN (detail ~~ '% to pending%'::text) THEN 'release_ocr_job(), retry_failed_ocr_jobs() or requeue_document()'::text
+            ELSE 'update_ocr_safe(), or leave the columns of the result alone'::text
+        END AS instead,
+    session_user_name,
+    application_name,
+    min(created_at) AS first_at,
+    max(created_at) AS last_at
+   FROM public.ocr_incidents i
+  WHERE ((reason = 'unsafe_statement'::text) AND (created_at > (now() - '7 days'::interval)))
+  GROUP BY statement, detail, session_user_name, application_name;
+
+
+--
+-- Name: VIEW ocr_unsafe_statements; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON VIEW public.ocr_unsafe_statements IS 'Statements of the last seven days that guard_mode observe let through and enforce would
+refuse, by code path: what has to change before set_guard_mode(''enforce'').';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.statements; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.statements IS 'How often it came.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.statement; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.statement IS 'The statement without its literals, its first 500 characters.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.change; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.change IS 'The error that it would get, and what it did to the document''s status.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.instead; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.instead IS 'What to call instead.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.session_user_name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.session_user_name IS 'The role that sent it.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.application_name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.application_name IS 'The application.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.first_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.first_at IS 'When it came first.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.last_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.last_at IS 'When it came last.';
+
+
+--
 -- Name: ocr_worker_activity; Type: VIEW; Schema: public; Owner: -
 --
 
@@ -6448,6 +7183,22 @@ ALTER TABLE ONLY public.ocr_job_history ATTACH PARTITION public.ocr_job_history_
 
 ALTER TABLE ONLY public.documents
     ADD CONSTRAINT documents_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: ocr_adoption ocr_adoption_object_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ocr_adoption
+    ADD CONSTRAINT ocr_adoption_object_key UNIQUE (kind, object);
+
+
+--
+-- Name: ocr_adoption ocr_adoption_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ocr_adoption
+    ADD CONSTRAINT ocr_adoption_pkey PRIMARY KEY (id);
 
 
 --
@@ -6925,10 +7676,24 @@ REVOKE ALL ON FUNCTION public.judge_ocr_result(p_ocr_status text, p_live_token u
 
 
 --
+-- Name: FUNCTION list_broken_guards(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.list_broken_guards() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION list_loaded_objects(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.list_loaded_objects() FROM PUBLIC;
 
 
 --
@@ -6971,6 +7736,13 @@ REVOKE ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) FRO
 --
 
 REVOKE ALL ON FUNCTION public.notify_ocr_workers() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text) FROM PUBLIC;
 
 
 --
@@ -7072,6 +7844,13 @@ REVOKE ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token 
 
 
 --
+-- Name: FUNCTION repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION repair_database_consistency(p_dry_run boolean); Type: ACL; Schema: public; Owner: -
 --
 
@@ -7149,6 +7928,13 @@ REVOKE ALL ON FUNCTION public.set_claim_marks() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION set_guard_mode(p_mode text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.set_guard_mode(p_mode text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION set_ocr_setting(p_name text, p_value text); Type: ACL; Schema: public; Owner: -
 --
 
@@ -7160,6 +7946,13 @@ REVOKE ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) FROM PU
 --
 
 REVOKE ALL ON FUNCTION public.start_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION strip_literals(p_statement text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.strip_literals(p_statement text) FROM PUBLIC;
 
 
 --

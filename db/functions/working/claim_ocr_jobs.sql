@@ -142,7 +142,7 @@ begin
 
     while v_wanted > 0 loop
         select
-            array_agg(p.id) filter (where p.ocr_status <> 'completed'),
+            array_agg(p.id) filter (where p.ocr_status is distinct from 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
             array_agg(p.document_id) filter (where p.ocr_status = 'processing')
         into v_jobs, v_leftovers, v_taken_over
@@ -219,11 +219,12 @@ begin
     select
         c.job_id,
         c.id,
-        c.filename,
-        c.file_path,
-        c.file_hash,
-        c.file_size,
-        c.mime_type,
+        -- an adopted table may have them as varchar and integer
+        c.filename::text,
+        c.file_path::text,
+        c.file_hash::text,
+        c.file_size::bigint,
+        c.mime_type::text,
         c.priority,
         c.attempts,
         c.max_attempts,
