@@ -2489,11 +2489,10 @@ CREATE FUNCTION public.list_ocr_findings() RETURNS TABLE(kind text, document_id 
      b.job_id,
      format('it breaks %s'::text, b.constraint_name) AS format
     FROM public.list_broken_guards() b(document_id, job_id, constraint_name)
-   WHERE ((NOT (EXISTS ( SELECT
-            FROM wrong_job w
-           WHERE (w.id = b.job_id)))) AND ((b.job_id IS NOT NULL) OR (NOT (b.document_id IN ( SELECT w.id
+   WHERE (((b.job_id IS NOT NULL) OR (NOT (b.document_id IN ( SELECT w.id
             FROM wrong_document w
-           WHERE ((w.kind IS NOT NULL) AND (w.ocr_status IS NOT NULL)))))))
+           WHERE ((w.kind IS NOT NULL) AND (w.ocr_status IS NOT NULL)))))) AND ((NOT (b.job_id IN ( SELECT w.id
+            FROM wrong_job w))) IS NOT FALSE))
  UNION ALL
   SELECT 'changed_object'::text,
      NULL::uuid,

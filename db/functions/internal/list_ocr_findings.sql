@@ -265,9 +265,8 @@ begin atomic
         format('it breaks %s', b.constraint_name)
     from list_broken_guards() as b
     where
-        not exists (select from wrong_job as w where w.id = b.job_id)
         -- unset is listed as both: whether there is a remedy is for the repair to see
-        and (
+        (
             b.job_id is not null
             or b.document_id not in (
                 select w.id
@@ -275,6 +274,7 @@ begin atomic
                 where w.kind is not null and w.ocr_status is not null
             )
         )
+        and (b.job_id not in (select w.id from wrong_job as w)) is not false
     union all
     select
         'changed_object',

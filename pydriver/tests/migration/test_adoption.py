@@ -246,22 +246,54 @@ def test_a_table_of_the_name_of_a_view_stops_the_installation(
     assert dump(empty_database) == before
 
 
-# Where a session of the application brings the installation to a halt.
+# Where sessions of the application bring the installation to a halt: what one has done
+# when it begins, what another does once it waits for the first, and the beginning of
+# the statement in which it is killed.
+OLD_SNAPSHOT = "set transaction isolation level repeatable read; select now()"
 HALTS = {
-    "before the columns of the queue": "lock table ocr_queue in share mode",
-    "while an index is built": "update documents set filename = 'b.pdf'",
-    "before the triggers": "lock table documents in access share mode",
-    "before the tables of the package": "lock table documents in share mode",
+    "at the columns of the queue": (
+        "lock table ocr_queue in share mode",
+        None,
+        'alter table "ocr_queue"%',
+    ),
+    "at an index": (
+        OLD_SNAPSHOT,
+        None,
+        "create index concurrently%",
+    ),
+    "at the tables of the package": (
+        "create table ocr_incidents (id integer)",
+        None,
+        "-- depends: 0000_adoption%",
+    ),
+    "at the functions": (
+        "create function strip_literals(text) returns integer language sql"
+        " as 'select 1'",
+        None,
+        "%function strip_literals%",
+    ),
+    "at the triggers": (
+        OLD_SNAPSHOT,
+        "lock table documents in access share mode",
+        "%''ocr_set_aside_'' || t.tgname%",
+    ),
 }
-HALTED = """
-    select exists (
-        select from pg_stat_activity
-        where
-            datname = current_database()
-            and application_name = 'ocr-guardrails migrate'
-            and wait_event_type = 'Lock'
+
+
+def wait_until_halted(dsn: str, statement: str) -> None:
+    wait_for(
+        dsn,
+        f"""
+        select exists (
+            select from pg_stat_activity
+            where
+                datname = current_database()
+                and application_name = 'ocr-guardrails migrate'
+                and wait_event_type = 'Lock'
+                and query like '{statement}'
+        )
+        """,  # noqa: S608
     )
-"""
 
 
 @pytest.mark.parametrize("place", HALTS)
@@ -269,17 +301,26 @@ HALTED = """
 def test_a_killed_installation_goes_back_or_on(
     empty_database: str, dump: Dump, place: str, then: str
 ) -> None:
+    first, second, statement = HALTS[place]
     install_application(empty_database, "uuid")
     with connect(empty_database) as connection:
         add_document(connection)
     before = dump(empty_database)
-    with psycopg.connect(empty_database) as blocker:
-        blocker.execute(HALTS[place].encode())
+    with (
+        psycopg.connect(empty_database) as blocker,
+        psycopg.connect(empty_database) as other,
+    ):
+        blocker.execute(first.encode())
         with process(empty_database, db_dir()) as killed:
-            wait_for(empty_database, HALTED)
+            if second is not None:
+                wait_until_halted(empty_database, "create index concurrently%")
+                other.execute(second.encode())
+                blocker.rollback()
+            wait_until_halted(empty_database, statement)
             killed.kill()
             killed.wait()
         blocker.rollback()
+        other.rollback()
     if then == "back":
         rollback(empty_database)
         assert dump(empty_database) == before

@@ -23,7 +23,11 @@ select results_eq(
         select d.ocr_status, d.ocr_text, d.ocr_text_hash, d.ocr_result_token
         from documents as d
     $$,
-    $$values ('completed', 'a secret text', hash_ocr_text('a secret text'), null::uuid)$$,
+    $$
+        values (
+            'completed', 'a secret text', hash_ocr_text('a secret text'), null::uuid
+        )
+    $$,
     'a result by plain SQL goes through, and is found by the search for foreign texts'
 );
 update documents as d set ocr_text = 'another text' where d.id = :'document';
@@ -77,7 +81,8 @@ select is(
 );
 
 -- many documents, one statement
-select pg_temp.add_document('many-' || n.n) from generate_series(1, 20) as n (n) \g /dev/null
+insert into documents (filename)
+select 'many-' || n.n from generate_series(1, 20) as n (n);
 delete from ocr_incidents;
 update documents as d set ocr_status = 'processing' where d.filename like 'many-%';
 select is(
@@ -109,7 +114,9 @@ select pg_temp.add_document('guarded.pdf') as guarded \gset
 select pg_temp.claim(:'guarded', 'w-guarded') as token \gset
 delete from ocr_incidents;
 update documents as d
-set ocr_text = 'plain', ocr_status = 'completed', ocr_confidence = 1, ocr_word_count = 1
+set
+    ocr_text = 'plain', ocr_status = 'completed', ocr_confidence = 1,
+    ocr_word_count = 1
 where d.id = :'guarded';
 select is(
     (select d.ocr_lease_token from documents as d where d.id = :'guarded'), null,

@@ -14,7 +14,9 @@ from (
 update documents as d set ocr_status = null where d.filename = 'null status';
 update documents as d set file_hash = repeat('AB', 32) where d.filename = 'upper case';
 update documents as d
-set ocr_status = 'completed', ocr_text = 'a text', ocr_confidence = 90, ocr_word_count = 2
+set
+    ocr_status = 'completed', ocr_text = 'a text', ocr_confidence = 90,
+    ocr_word_count = 2
 where d.filename = 'no time';
 update documents as d set ocr_completed_at = null where d.filename = 'no time';
 update documents as d set ocr_confidence = 101 where d.filename = 'too sure';
@@ -24,7 +26,9 @@ insert into ocr_queue (
     document_id, status, priority, attempts, max_attempts, started_at, worker_id,
     progress_current, progress_total
 )
-select d.id, n.status, n.priority, n.attempts, n.max_attempts, n.started_at, 'w', 3, n.total
+select
+    d.id, n.status, n.priority, n.attempts, n.max_attempts, n.started_at, 'w', 3,
+    n.total
 from documents as d
 inner join (
     values
