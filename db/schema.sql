@@ -3707,7 +3707,7 @@ CREATE FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[])
     SET search_path TO 'public', 'pg_temp'
     AS $_$
 declare
-    v_total bigint := 0;
+    v_total bigint := 0::bigint;
     v_count bigint;
 begin
     delete from ocr_queue as q
@@ -4120,10 +4120,14 @@ begin
             ocr_result_token, reason
         )
         values (
-            v_document.id, v_document.ocr_text, v_document.ocr_confidence,
-            v_document.ocr_word_count, v_document.ocr_processing_time_ms,
+            -- an adopted table may hold half a result
+            v_document.id, coalesce(v_document.ocr_text, ''),
+            coalesce(v_document.ocr_confidence, 0),
+            coalesce(v_document.ocr_word_count, 0),
+            v_document.ocr_processing_time_ms,
             v_document.ocr_engine, v_document.ocr_source_hash,
-            v_document.ocr_completed_at, v_document.ocr_result_token, p_reason
+            coalesce(v_document.ocr_completed_at, v_document.updated_at, now()),
+            v_document.ocr_result_token, p_reason
         );
     elsif v_document.ocr_status = 'processing' then
         perform from end_ocr_leases(
@@ -5302,7 +5306,7 @@ begin
                 where
                     r.document_id = old.id
                     and r.ocr_result_token is not distinct from old.ocr_result_token
-                    and r.ocr_text = old.ocr_text
+                    and r.ocr_text = coalesce(old.ocr_text, '')
             )
             or not exists (
                 select from ocr_queue as q

@@ -153,7 +153,7 @@ begin
                 where
                     r.document_id = old.id
                     and r.ocr_result_token is not distinct from old.ocr_result_token
-                    and r.ocr_text = old.ocr_text
+                    and r.ocr_text = coalesce(old.ocr_text, '')
             )
             or not exists (
                 select from ocr_queue as q

@@ -313,11 +313,19 @@ def _adopt(backend: _Backend, migration: Migration, root: Path, report: Report) 
     adopt.with_retries(apply_remaining, report, migration.id)
 
 
-def _tell_set_aside(connection: psycopg.Connection[Any], report: Report) -> None:
+def _tell_adopted(connection: psycopg.Connection[Any], report: Report) -> None:
     for row in connection.execute(
         "select object from ocr_adoption where kind = 'set aside' order by id"
     ):
         report(f"set aside until a rollback: {row[0]}")
+    observed = connection.execute(
+        "select from ocr_settings where guard_mode = 'observe'"
+    ).fetchone()
+    if observed is not None:
+        report(
+            "tables were adopted, and guard_mode is observe: see check, repair, "
+            "adoption-report and guard-mode"
+        )
 
 
 def _post_apply(backend: _Backend, migrations: MigrationList) -> None:
@@ -368,7 +376,7 @@ def migrate(
         adopt.with_retries(
             lambda: _post_apply(backend, migrations), report, "functions and triggers"
         )
-        _tell_set_aside(connection, report)
+        _tell_adopted(connection, report)
         report(f"loaded {len(files)} files of functions, triggers and views")
         return Changed([m.id for m in pending], len(files))
 

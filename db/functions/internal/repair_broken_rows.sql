@@ -13,7 +13,7 @@ volatile
 set search_path from current
 as $function$
 declare
-    v_total bigint := 0;
+    v_total bigint := 0::bigint;
     v_count bigint;
 begin
     delete from ocr_queue as q

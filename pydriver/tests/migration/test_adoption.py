@@ -292,7 +292,7 @@ def wait_until_halted(dsn: str, statement: str) -> None:
                 and wait_event_type = 'Lock'
                 and query like '{statement}'
         )
-        """,  # noqa: S608
+        """,
     )
 
 
@@ -568,11 +568,12 @@ def test_wrong_rows_are_listed_repaired_and_validated(empty_database: str) -> No
         refused = run_cli("--dsn", empty_database, "guard-mode", "enforce")
         assert refused.returncode == 1
         assert "completed_without_result (2)" in refused.stderr
+        connection.execute("delete from ocr_incidents")
         connection.execute(
-            "update documents set ocr_status = 'pending', ocr_completed_at = null,"
-            " ocr_text = null, ocr_confidence = null, ocr_word_count = null"
-            " where ocr_text is null and ocr_status = 'completed'"
+            "select requeue_document(id, 'no result') from documents"
+            " where filename = '2.pdf'"
         )
+        assert one(connection, "select count(*) from ocr_incidents") == 0
         connection.execute(
             "update documents set ocr_confidence = 0"
             " where ocr_status = 'completed' and ocr_confidence is null"
