@@ -31,6 +31,8 @@ PATIENCE = LOCK_TIMEOUT + 2
 
 APPLICATION = (Path(__file__).parent / "fixtures" / "uuid.sql").read_bytes()
 ROWS = """
+-- without the trigger that looks for a second job in a table of many
+set session_replication_role = replica;
 insert into documents (filename, ocr_status, ocr_text, ocr_confidence, ocr_word_count,
     ocr_completed_at, file_hash, user_id)
 select
@@ -161,7 +163,7 @@ def test_the_application_goes_on_while_the_package_comes_and_goes(
         connection.execute(APPLICATION)
         connection.execute(
             ROWS.format(
-                completed=DOCUMENTS, waiting=max(DOCUMENTS // 10, 5000)
+                completed=DOCUMENTS, waiting=max(DOCUMENTS // 50, 5000)
             ).encode()
         )
         connection.execute("vacuum analyze")

@@ -141,7 +141,9 @@ select is(
 -- what breaks no rule
 delete from ocr_incidents;
 update documents as d set mime_type = 'image/png' where d.id = :'document';
-select is((select count(*) from ocr_incidents), 0::bigint, 'other changes are no matter');
+select is(
+    (select count(*) from ocr_incidents), 0::bigint, 'other changes are no matter'
+);
 
 update ocr_settings set guard_mode = 'enforce';
 select throws_ok(
