@@ -97,8 +97,8 @@ begin
             ('select (
                 id, created_at, reason, document_id, job_id, worker_id,
                 expected_filename, actual_filename, offered_hash, actual_hash,
-                text_length, text_hash, other_document_id, detail, session_user_name,
-                application_name, client_addr
+                text_length, text_hash, other_document_id, detail, statement,
+                session_user_name, application_name, client_addr
             ) on ocr_incidents', 'ocr_operator'),
 
             -- looking
@@ -113,6 +113,7 @@ begin
             ('select on ocr_recent_incidents', 'ocr_operator ocr_monitor'),
             ('select on ocr_settings', 'ocr_operator ocr_monitor'),
             ('select on ocr_stats', 'ocr_operator ocr_monitor'),
+            ('select on ocr_unsafe_statements', 'ocr_operator ocr_monitor'),
             ('select on ocr_worker_activity', 'ocr_operator ocr_monitor'),
             -- not the token of the probe
             ('select (

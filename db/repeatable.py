@@ -27,56 +27,24 @@ FOLDERS = (
     "functions/producing",
     "functions/working",
     "functions/operating",
-    "triggers",
     "views",
+    # From here to the end of the load the table of documents is locked.
+    "triggers",
 )
 # Last, as it grants what the others have created.
 PRIVILEGES = "privileges.sql"
 
-# Every object of the schema that a repeatable file can create. `identity` is what DROP
-# takes while search_path names the schema, `definition` a hash of what the object does,
-# `version` changes with every write to it.
-OBJECTS = """\
-select
-    'routine' as kind,
-    p.oid::regprocedure::text as identity,
-    encode(sha256(convert_to(pg_get_functiondef(p.oid), 'UTF8')), 'hex') as definition,
-    p.oid::text || p.ctid::text as version
-from pg_proc as p
-where
-    p.pronamespace = quote_ident(current_schema())::regnamespace
-    and p.prokind in ('f', 'p')
-union all
-select
-    'trigger' as kind,
-    format('%I on %s', t.tgname, t.tgrelid::regclass) as identity,
-    encode(
-        sha256(convert_to(pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'
-    ) as definition,
-    t.oid::text || t.ctid::text as version
-from pg_trigger as t
-inner join pg_class as c on t.tgrelid = c.oid
-where
-    c.relnamespace = quote_ident(current_schema())::regnamespace
-    and not t.tgisinternal
-    and t.tgparentid = 0
-union all
-select
-    case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
-    c.oid::regclass::text as identity,
-    encode(sha256(convert_to(pg_get_viewdef(c.oid), 'UTF8')), 'hex') as definition,
-    c.oid::text || r.ctid::text as version
-from pg_class as c
-inner join pg_rewrite as r on c.oid = r.ev_class and r.rulename = '_RETURN'
-where
-    c.relnamespace = quote_ident(current_schema())::regnamespace
-    and c.relkind in ('m', 'v')
-"""
+# Every object of the schema that a repeatable file can create (see there).
+OBJECTS = (
+    (ROOT / "functions" / "internal" / "list_loaded_objects.sql")
+    .read_text(encoding="utf-8")
+    .split("$function$")[1]
+)
 
 # Functions pin their path with `set search_path from current`, hence the first setting:
 # the schema of the installation, and nothing that a caller could put before it. Bodies
 # name functions of files that come later, so they are not checked yet.
-BEGIN_LOAD = f"""\
+BEGIN_LOAD = """\
 do $do$
 begin
     if current_schema() is null then
@@ -89,12 +57,152 @@ begin
         set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true),
         set_config('client_min_messages', 'warning', true),
         set_config('check_function_bodies', 'off', true);
+end
+$do$;
+"""
+
+# Objects of the application that have the name of one of ours get out of the way by
+# another name, until a rollback gives them the old one back. What hangs on them stays
+# with them. An object of ours is one that the register knows.
+SET_ASIDE = """\
+do $do$
+declare
+    v_object record;
+begin
+    for v_object in
+        select
+            o.kind,
+            o.identity,
+            o.name,
+            'ocr_set_aside_' || o.name as aside,
+            o.arguments,
+            o.relkind
+        from (
+            select
+                'routine' as kind,
+                p.oid::regprocedure::text as identity,
+                p.proname::text as name,
+                format('(%s)', pg_get_function_identity_arguments(p.oid)) as arguments,
+                null as relkind
+            from pg_proc as p
+            where
+                p.pronamespace = quote_ident(current_schema())::regnamespace
+                and p.proname = any({routines})
+            union all
+            select
+                case c.relkind
+                    when 'm' then 'materialized view'
+                    when 'v' then 'view'
+                    when 'i' then 'index'
+                    else 'table'
+                end,
+                c.oid::regclass::text,
+                c.relname::text,
+                '',
+                c.relkind::text
+            from pg_class as c
+            left join pg_index as i on i.indexrelid = c.oid
+            where
+                c.relnamespace = quote_ident(current_schema())::regnamespace
+                and c.relname = any({relations})
+                and not exists (
+                    select from ocr_schema_objects as s
+                    where s.identity = i.indrelid::regclass::text
+                )
+        ) as o
+        where not exists (
+            select from ocr_schema_objects as s
+            where s.kind = o.kind and s.identity = o.identity
+        )
+    loop
+        if v_object.kind = 'table' then
+            raise exception using
+                errcode = 'duplicate_table',
+                message = format(
+                    'the schema has a table %s, and the package a view of this name',
+                    v_object.identity
+                ),
+                hint = 'Rename it, or install into another schema.';
+        end if;
+        execute format(
+            'alter %s %s rename to %I', v_object.kind, v_object.identity, v_object.aside
+        );
+        insert into ocr_adoption (kind, object, undo)
+        values (
+            'set aside',
+            v_object.kind || ' ' || v_object.identity,
+            format(
+                'alter %s %I%s rename to %I',
+                v_object.kind, v_object.aside, v_object.arguments, v_object.name
+            )
+        );
+    end loop;
+end
+$do$;
+"""
+
+# The same for triggers, which are switched off as well: ours take over.
+SET_ASIDE_TRIGGERS = """\
+do $do$
+declare
+    v_trigger record;
+begin
+    for v_trigger in
+        select
+            t.tgname as name,
+            'ocr_set_aside_' || t.tgname as aside,
+            t.tgrelid::regclass as of_table,
+            case t.tgenabled
+                when 'O' then 'enable'
+                when 'A' then 'enable always'
+                when 'R' then 'enable replica'
+            end as enable
+        from pg_trigger as t
+        where
+            t.tgrelid in (to_regclass('documents'), to_regclass('ocr_queue'))
+            and not t.tgisinternal
+            and t.tgname = any({triggers})
+            and not exists (
+                select from ocr_schema_objects as s
+                where
+                    s.kind = 'trigger'
+                    and s.identity = format('%I on %s', t.tgname, t.tgrelid::regclass)
+            )
+    loop
+        execute format(
+            'alter trigger %I on %s rename to %I',
+            v_trigger.name, v_trigger.of_table, v_trigger.aside
+        );
+        execute format(
+            'alter table %s disable trigger %I', v_trigger.of_table, v_trigger.aside
+        );
+        insert into ocr_adoption (kind, object, undo)
+        values (
+            'set aside',
+            format('trigger %I on %s', v_trigger.name, v_trigger.of_table),
+            coalesce(
+                format(
+                    'alter table %s %s trigger %I;',
+                    v_trigger.of_table, v_trigger.enable, v_trigger.aside
+                ), ''
+            ) || format(
+                'alter trigger %I on %s rename to %I',
+                v_trigger.aside, v_trigger.of_table, v_trigger.name
+            )
+        );
+    end loop;
+end
+$do$;
+"""
+
+REMEMBER = f"""\
+do $do$
+begin
     -- What END_LOAD compares with. Kept in a setting of this transaction, because not
     -- everyone who may install may make temporary tables.
     perform set_config('ocr_guardrails.before_load', coalesce((
         select string_agg(o.version, ' ')
-        from (
-{OBJECTS}) as o
+        from ({OBJECTS}) as o
     ), ''), true);
 end
 $do$;
@@ -107,8 +215,7 @@ declare
 begin
     insert into ocr_schema_objects as s (kind, identity, definition)
     select o.kind, o.identity, o.definition
-    from (
-{OBJECTS}) as o
+    from ({OBJECTS}) as o
     where o.version <> all(
         string_to_array(current_setting('ocr_guardrails.before_load'), ' ')
     )
@@ -194,13 +301,35 @@ def statements(root: Path = ROOT) -> list[tuple[Path | None, str]]:
 
     ``search_path`` has to begin with the schema of the installation.
     """
-    loaded: list[tuple[Path | None, str]] = [(None, BEGIN_LOAD)]
     privileges = root / PRIVILEGES
-    loaded += [
+    texts = [
         (path, path.read_text(encoding="utf-8"))
         for path in files(root)
         if path != privileges
     ]
+    all_of_it = "".join(text for _, text in texts)
+    loaded: list[tuple[Path | None, str]] = [
+        (None, BEGIN_LOAD),
+        (
+            None,
+            SET_ASIDE.format(
+                routines=_names("create or replace (?:function|procedure)", all_of_it),
+                relations=_names(
+                    "create (?:or replace view|(?:materialized view|unique index|index)"
+                    " if not exists)",
+                    all_of_it,
+                ),
+            ),
+        ),
+        (None, REMEMBER),
+    ]
+    is_after = False
+    for path, text in texts:
+        if path.parent.name == "triggers" and not is_after:
+            is_after = True
+            triggers = _names("create or replace trigger", all_of_it)
+            loaded.append((None, SET_ASIDE_TRIGGERS.format(triggers=triggers)))
+        loaded.append((path, text))
     # Before the privileges, which write to everything that they are granted on.
     loaded.append((None, END_LOAD))
     if privileges.is_file():
@@ -208,6 +337,12 @@ def statements(root: Path = ROOT) -> list[tuple[Path | None, str]]:
     loaded.append((None, record_files(root)))
     loaded.append((None, FINISH_LOAD))
     return loaded
+
+
+def _names(create: str, text: str) -> str:
+    """The names that the statements which begin so create, as an array of SQL."""
+    names = sorted(set(re.findall(rf"(?im)^{create}\s+(\w+)", text)))
+    return "array[{}]::text []".format(", ".join(f"'{name}'" for name in names))
 
 
 def load(connection: Any, root: Path = ROOT) -> None:

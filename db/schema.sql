@@ -22,7 +22,8 @@ SET row_security = off;
 
 CREATE TYPE public.ocr_id_types AS (
 	document_id uuid,
-	document_ids uuid[]
+	document_ids uuid[],
+	job_ids uuid[]
 );
 
 
@@ -30,7 +31,8 @@ CREATE TYPE public.ocr_id_types AS (
 -- Name: TYPE ocr_id_types; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON TYPE public.ocr_id_types IS 'Names the type of documents.id, alone and as an array, for signatures by %type.';
+COMMENT ON TYPE public.ocr_id_types IS 'Names the types of documents.id, alone and as an array, and of ocr_queue.id as an
+array, for signatures by %type.';
 
 
 --
@@ -69,10 +71,10 @@ CREATE FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl inter
 declare
     v_fence bigint;
 begin
-    if p_name is null or p_name !~ '[^[:space:]]' then
+    if p_name is null or p_name !~ '\S' then
         perform reject_argument('p_name', 'the name of the lock', p_name);
     end if;
-    if p_owner is null or p_owner !~ '[^[:space:]]' then
+    if p_owner is null or p_owner !~ '\S' then
         perform reject_argument('p_owner', 'the name of the holder', p_owner);
     end if;
     if (p_ttl between interval '1 millisecond' and interval '7 days') is not true then
@@ -208,7 +210,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '[^[:space:]]' then
+    if p_reason is null or p_reason !~ '\S' then
         perform reject_argument('p_reason', 'the reason of the cancellation', p_reason);
     end if;
     v_error := 'cancelled: ' || left(p_reason, 10000);
@@ -308,14 +310,18 @@ CREATE FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer DEF
     AS $$
 declare
     v_now constant timestamptz := clock_timestamp();
-    v_rules record;
+    v_settings ocr_settings;
+    v_state ocr_queue_state;
+    v_clock record;
     v_marks timestamptz [];
     v_wanted integer := p_batch_size;
-    v_claimed integer;
     v_is_probe boolean := false;
+    v_leftovers ocr_id_types.document_ids%type;
+    v_taken_over ocr_id_types.document_ids%type;
+    v_jobs ocr_id_types.document_ids%type;
     v_closed_because text;
 begin
-    if p_worker_id is null or p_worker_id !~ '[^[:space:]]' then
+    if p_worker_id is null or p_worker_id !~ '\S' then
         perform reject_argument('p_worker_id', 'the name of the worker', p_worker_id);
     end if;
     if (p_batch_size between 1 and 10000) is not true then
@@ -331,40 +337,33 @@ begin
         );
     end if;
 
+    select s.* into strict v_settings from ocr_settings as s where s.id;
+    select t.* into strict v_state from ocr_queue_state as t where t.id;
+
     select
-        s.default_lease,
-        s.max_concurrent_jobs,
-        t.paused_at,
-        t.paused_by,
-        t.paused_reason,
-        t.circuit_state,
-        t.circuit_last_error,
         to_timestamp(e.last_value / 1000.0) as sweep_at,
         to_timestamp(l.last_value / 1000.0) as look_at,
         w.last_value > 0 as has_marks
-    into strict v_rules
-    from ocr_settings as s
-    cross join ocr_queue_state as t
-    cross join ocr_expiry_sweep_clock as e
+    into v_clock
+    from ocr_expiry_sweep_clock as e
     cross join ocr_claim_look_clock as l
-    cross join ocr_claim_whole_clock as w
-    where s.id and t.id;
+    cross join ocr_claim_whole_clock as w;
     -- a time further ahead than either sets was set by a clock that has been put back
-    if (v_rules.sweep_at between v_now and v_now + interval '1 hour') is not true then
+    if (v_clock.sweep_at between v_now and v_now + interval '1 hour') is not true then
         perform return_expired_leases();
     end if;
-    if (v_rules.look_at between v_now and v_now + interval '1 minute') is not true then
+    if (v_clock.look_at between v_now and v_now + interval '1 minute') is not true then
         v_marks := set_claim_marks();
-    elsif v_rules.has_marks then
+    elsif v_clock.has_marks then
         v_marks := read_claim_marks();
     end if;
 
-    if v_rules.paused_at is not null then
+    if v_state.paused_at is not null then
         v_closed_because := format(
             'the queue is paused since %s by %s: %s',
-            v_rules.paused_at, v_rules.paused_by, v_rules.paused_reason
+            v_state.paused_at, v_state.paused_by, v_state.paused_reason
         );
-    elsif v_rules.circuit_state <> 'closed' then
+    elsif v_state.circuit_state <> 'closed' then
         if admit_circuit_probe() then
             select t.circuit_state <> 'closed' into v_is_probe
             from ocr_queue_state as t
@@ -375,7 +374,7 @@ begin
         else
             v_closed_because := format(
                 'the circuit is %s after infrastructure errors, the last one: %s',
-                v_rules.circuit_state, v_rules.circuit_last_error
+                v_state.circuit_state, v_state.circuit_last_error
             );
         end if;
     end if;
@@ -391,7 +390,7 @@ begin
         return;
     end if;
 
-    if v_rules.max_concurrent_jobs is not null then
+    if v_settings.max_concurrent_jobs is not null then
         -- Counting and claiming must be one step, else two claims share the last free
         -- place. Whoever finds another claim at it goes away and polls again.
         if not pg_try_advisory_xact_lock(
@@ -401,7 +400,7 @@ begin
         end if;
         v_wanted := least(
             v_wanted,
-            v_rules.max_concurrent_jobs - (
+            v_settings.max_concurrent_jobs - (
                 select count(*)::integer
                 from ocr_queue as q
                 where q.status = 'processing'
@@ -410,9 +409,12 @@ begin
     end if;
 
     while v_wanted > 0 loop
-        return query
-        with
-        picked as (
+        select
+            array_agg(p.id) filter (where p.ocr_status is distinct from 'completed'),
+            array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
+            array_agg(p.document_id) filter (where p.ocr_status = 'processing')
+        into v_jobs, v_leftovers, v_taken_over
+        from (
             select o.id, o.document_id, o.ocr_status
             from generate_series(10, 0, -1) as n (priority)
             cross join lateral (
@@ -433,60 +435,73 @@ begin
                 for update of q skip locked
             ) as o
             limit v_wanted
-        ),
-        job as (
-            update ocr_queue as q
-            set
-                status = 'processing',
-                attempts = least(q.attempts + 1, q.max_attempts),
-                started_at = v_now,
-                heartbeat_at = v_now,
-                completed_at = null,
-                worker_id = p_worker_id,
-                lease_expires_at = v_now + coalesce(p_lease, v_rules.default_lease),
-                progress_current = null,
-                progress_total = null
-            from picked as p
-            where q.id = p.id and p.ocr_status in ('pending', 'failed')
-            returning
-                q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
-                q.lease_expires_at, q.run_after
-        ),
-        claimed as (
-            update documents as d
-            set
-                ocr_status = 'processing',
-                ocr_lease_token = gen_random_uuid(),
-                ocr_claims = d.ocr_claims + 1,
-                updated_at = v_now
-            from job as j
-            where d.id = j.document_id
-            returning
-                j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
-                d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
-                j.lease_expires_at, j.run_after
-        )
-        select
-            c.job_id,
-            c.id,
-            c.filename,
-            c.file_path,
-            c.file_hash,
-            c.file_size,
-            c.mime_type,
-            c.priority,
-            c.attempts,
-            c.max_attempts,
-            c.ocr_lease_token,
-            c.lease_expires_at
-        from claimed as c
-        order by c.priority desc, c.run_after, c.job_id;
-        get diagnostics v_claimed = row_count;
-        v_wanted := v_wanted - v_claimed;
-        exit when v_wanted = 0 or not settle_displaced_jobs(v_now, v_marks);
+        ) as p;
+        exit when v_leftovers is null;
+        -- jobs that somebody enqueued by hand for completed documents (G4)
+        delete from ocr_queue as q where q.document_id = any(v_leftovers);
     end loop;
+    if v_jobs is null then
+        return;
+    end if;
+    if v_taken_over is not null then
+        -- the job was put back by hand, the document was not: the attempt that this
+        -- claim ends leaves its row like any other (G10)
+        perform from end_ocr_leases(
+            v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
+        );
+    end if;
 
-    if v_is_probe and v_claimed = 1 then
+    return query
+    with
+    job as (
+        update ocr_queue as q
+        set
+            status = 'processing',
+            attempts = least(q.attempts + 1, q.max_attempts),
+            started_at = v_now,
+            heartbeat_at = v_now,
+            completed_at = null,
+            worker_id = p_worker_id,
+            lease_expires_at = v_now + coalesce(p_lease, v_settings.default_lease),
+            progress_current = null,
+            progress_total = null
+        where q.id = any(v_jobs)
+        returning
+            q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
+            q.lease_expires_at, q.run_after
+    ),
+    claimed as (
+        update documents as d
+        set
+            ocr_status = 'processing',
+            ocr_lease_token = gen_random_uuid(),
+            ocr_claims = d.ocr_claims + 1,
+            updated_at = v_now
+        from job as j
+        where d.id = j.document_id
+        returning
+            j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
+            d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
+            j.lease_expires_at, j.run_after
+    )
+    select
+        c.job_id,
+        c.id,
+        -- an adopted table may have them as varchar and integer
+        c.filename::text,
+        c.file_path::text,
+        c.file_hash::text,
+        c.file_size::bigint,
+        c.mime_type::text,
+        c.priority,
+        c.attempts,
+        c.max_attempts,
+        c.ocr_lease_token,
+        c.lease_expires_at
+    from claimed as c
+    order by c.priority desc, c.run_after, c.job_id;
+
+    if v_is_probe then
         update ocr_queue_state as t
         set
             circuit_state = 'half_open',
@@ -496,11 +511,7 @@ begin
             circuit_probe_token = d.ocr_lease_token
         from ocr_queue as q
         inner join documents as d on d.id = q.document_id
-        where
-            t.id
-            and q.status = 'processing'
-            and q.started_at = v_now
-            and q.worker_id = p_worker_id;
+        where t.id and q.id = any(v_jobs);
     end if;
 end;
 $$;
@@ -533,14 +544,14 @@ CREATE FUNCTION public.cleanup_completed_ocr_queue() RETURNS trigger
 declare
     v_jobs ocr_queue [];
 begin
-    -- requeue_document() takes a result back
-    if new.ocr_status <> 'completed' then
+    if exists (select from ocr_queue as q where q.document_id = new.id) then
+        with removed as (
+            delete from ocr_queue as q where q.document_id = new.id returning q.*
+        )
+        select array_agg(r::ocr_queue) into v_jobs from removed as r;
+    elsif current_setting('ocr_guardrails.history_follows', true) = 'on' then
         return null;
     end if;
-    with removed as (
-        delete from ocr_queue as q where q.document_id = new.id returning q.*
-    )
-    select array_agg(r::ocr_queue) into v_jobs from removed as r;
     -- a result that is brought back is no new attempt
     if new.ocr_result_token = old.ocr_lease_token then
         perform record_written_results(array[new.id], v_jobs);
@@ -622,7 +633,6 @@ CREATE FUNCTION public.create_ocr_history_partitions(p_months_ahead integer DEFA
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '200ms'
-    SET "DateStyle" TO 'ISO'
     AS $$
 declare
     v_from timestamptz;
@@ -649,9 +659,7 @@ begin
         v_to := ((v_from at time zone 'UTC') + interval '1 month') at time zone 'UTC';
         v_name := 'ocr_job_history_'
             || to_char(v_from at time zone 'UTC', '"y"YYYY"m"MM');
-        -- a temporary table of this name is none of ours
-        continue when
-            to_regclass(format('%I.%I', current_schema(), v_name)) is not null;
+        continue when to_regclass(quote_ident(v_name)) is not null;
         begin
             lock table ocr_job_history_default in access exclusive mode;
             execute format(
@@ -952,7 +960,7 @@ begin
         (array_agg(a.id) filter (where d.id is null))[1],
         (array_agg(a.id) filter (where d.ocr_status = 'completed'))[1],
         array_agg(distinct d.id) filter (
-            where q.id is null and d.ocr_status <> 'processing'
+            where q.id is null and d.ocr_status is distinct from 'processing'
         ),
         array_agg(distinct d.id) filter (
             where q.id is null and d.ocr_status = 'processing'
@@ -1146,7 +1154,7 @@ declare
     v_job_status text;
 begin
     perform check_lease_arguments(p_document_id, p_lease_token);
-    if p_error is null or p_error !~ '[^[:space:]]' then
+    if p_error is null or p_error !~ '\S' then
         perform reject_argument('p_error', 'the reason of the failure', p_error);
     end if;
     if (p_error_class in ('document', 'permanent', 'infrastructure')) is not true then
@@ -1229,39 +1237,6 @@ $$;
 
 COMMENT ON FUNCTION public.fail_rejected_job(p_result public.ocr_result, p_error text) IS 'Internal. Fails the job of a result that the database rejected as class document, if
 the offer still held the lease.';
-
-
---
--- Name: find_document_files(uuid, integer); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.find_document_files(p_after uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 1000) RETURNS TABLE(document_id uuid, file_path text, file_hash text)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
-    AS $$
-begin
-    if (p_limit between 1 and 10000) is not true then
-        perform reject_argument('p_limit', 'between 1 and 10000', p_limit::text);
-    end if;
-    return query
-    select d.id, d.file_path::text, d.file_hash::text
-    from documents as d
-    where d.file_path is not null and (p_after is null or d.id > p_after)
-    order by d.id
-    limit p_limit;
-end;
-$$;
-
-
---
--- Name: FUNCTION find_document_files(p_after uuid, p_limit integer); Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) IS 'The files that documents say they have, p_limit of them in the order of the document''s
-id, from the first id after p_after. Take the last id of a page as p_after of the next;
-a page with fewer than p_limit rows is the last. Raises 22023 for a limit outside 1 to
-10000.';
 
 
 --
@@ -1379,369 +1354,12 @@ and last_heartbeat are null then, minutes_stuck counts from the last change of t
 document). Raises 22023 for a threshold outside 1 to 525600.';
 
 
-SET default_tablespace = '';
-
---
--- Name: ocr_job_history; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.ocr_job_history (
-    document_id uuid NOT NULL,
-    job_id uuid,
-    outcome text NOT NULL,
-    error_class text,
-    worker_id text,
-    engine text,
-    attempt integer,
-    priority integer,
-    queued_at timestamp with time zone,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    wait_ms bigint,
-    processing_time_ms integer,
-    confidence real,
-    word_count integer,
-    source_hash text,
-    lease_token uuid,
-    error text,
-    CONSTRAINT check_ocr_job_history_outcome CHECK ((outcome = ANY (ARRAY['written'::text, 'failed'::text, 'retry'::text, 'expired'::text, 'released'::text, 'cancelled'::text])))
-)
-PARTITION BY RANGE (finished_at);
-
-
---
--- Name: TABLE ocr_job_history; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON TABLE public.ocr_job_history IS 'Append-only: one row per finished attempt (G10). Partitioned by month of finished_at;
-outlives its document.';
-
-
---
--- Name: COLUMN ocr_job_history.document_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.document_id IS 'The document; no foreign key, the evidence stays when the document goes.';
-
-
---
--- Name: COLUMN ocr_job_history.job_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.job_id IS 'The job; null when the document had lost its job.';
-
-
---
--- Name: COLUMN ocr_job_history.outcome; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.outcome IS 'written; failed (dead now); retry (will be tried again); expired (the lease ran out or
-was reset); released (given back unspent); cancelled (by an operator, a requeue or a
-replaced file).';
-
-
---
--- Name: COLUMN ocr_job_history.error_class; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.error_class IS 'document, permanent or infrastructure, for failed and retry.';
-
-
---
--- Name: COLUMN ocr_job_history.worker_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.worker_id IS 'Who held the lease.';
-
-
---
--- Name: COLUMN ocr_job_history.engine; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.engine IS 'Name and version of the OCR engine.';
-
-
---
--- Name: COLUMN ocr_job_history.attempt; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.attempt IS 'Number of the attempt, from 1.';
-
-
---
--- Name: COLUMN ocr_job_history.priority; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.priority IS 'Priority of the job.';
-
-
---
--- Name: COLUMN ocr_job_history.queued_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.queued_at IS 'When the job was enqueued.';
-
-
---
--- Name: COLUMN ocr_job_history.started_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.started_at IS 'When the attempt was claimed.';
-
-
---
--- Name: COLUMN ocr_job_history.finished_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.finished_at IS 'When the attempt ended; the partition key.';
-
-
---
--- Name: COLUMN ocr_job_history.wait_ms; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.wait_ms IS 'From the moment the job was due to its claim, in milliseconds.';
-
-
---
--- Name: COLUMN ocr_job_history.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.processing_time_ms IS 'As the worker measured it for a written result, else from claim to end, in
-milliseconds.';
-
-
---
--- Name: COLUMN ocr_job_history.confidence; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.confidence IS 'Confidence of a written result in percent.';
-
-
---
--- Name: COLUMN ocr_job_history.word_count; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.word_count IS 'Words of a written result.';
-
-
---
--- Name: COLUMN ocr_job_history.source_hash; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.source_hash IS 'SHA-256 of the bytes that a written result was read from.';
-
-
---
--- Name: COLUMN ocr_job_history.lease_token; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.lease_token IS 'The lease of the attempt.';
-
-
---
--- Name: COLUMN ocr_job_history.error; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.error IS 'What went wrong, or who ended the attempt and why.';
-
-
-SET default_table_access_method = heap;
-
---
--- Name: ocr_queue; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.ocr_queue (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    document_id uuid NOT NULL,
-    status text DEFAULT 'pending'::text NOT NULL,
-    priority integer DEFAULT 5 NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    max_attempts integer DEFAULT 3 NOT NULL,
-    run_after timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    started_at timestamp with time zone,
-    heartbeat_at timestamp with time zone,
-    completed_at timestamp with time zone,
-    worker_id text,
-    lease_expires_at timestamp with time zone,
-    progress_current integer,
-    progress_total integer,
-    error_message text,
-    processing_time_ms integer,
-    file_size bigint,
-    CONSTRAINT check_ocr_queue_attempts CHECK (((attempts >= 0) AND ((max_attempts >= 1) AND (max_attempts <= 100)) AND (attempts <= max_attempts) AND ((status <> 'pending'::text) OR (attempts < max_attempts)))),
-    CONSTRAINT check_ocr_queue_lease CHECK (
-CASE
-    WHEN (status = 'processing'::text) THEN ((lease_expires_at IS NOT NULL) AND (started_at IS NOT NULL) AND (worker_id IS NOT NULL))
-    ELSE (lease_expires_at IS NULL)
-END),
-    CONSTRAINT check_ocr_queue_numbers CHECK (((LEAST(progress_current, progress_total, processing_time_ms) >= 0) AND (progress_current <= progress_total) AND (file_size >= 0))),
-    CONSTRAINT check_ocr_queue_priority CHECK (((priority >= 0) AND (priority <= 10))),
-    CONSTRAINT check_ocr_queue_run_after CHECK (isfinite(run_after)),
-    CONSTRAINT check_ocr_queue_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'failed'::text])))
-)
-WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500', autovacuum_analyze_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
-
-
---
--- Name: TABLE ocr_queue; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON TABLE public.ocr_queue IS 'OCR jobs that are waiting, running or dead. A completed job is removed (its history
-stays in ocr_job_history), so the table is as small as the work that is left.';
-
-
---
--- Name: COLUMN ocr_queue.id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.id IS 'Primary key; time-ordered (uuid version 7).';
-
-
---
--- Name: COLUMN ocr_queue.document_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.document_id IS 'The document to be processed; at most one live job each (G5).';
-
-
---
--- Name: COLUMN ocr_queue.status; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.status IS 'pending, processing (under a lease) or failed (dead: attempts are used up).';
-
-
---
--- Name: COLUMN ocr_queue.priority; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.priority IS '0 (last) to 10 (first).';
-
-
---
--- Name: COLUMN ocr_queue.attempts; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.attempts IS 'Attempts spent, the running one included.';
-
-
---
--- Name: COLUMN ocr_queue.max_attempts; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.max_attempts IS 'Attempts after which the job is dead.';
-
-
---
--- Name: COLUMN ocr_queue.run_after; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.run_after IS 'Not to be claimed before this time: backoff, or a job for later.';
-
-
---
--- Name: COLUMN ocr_queue.created_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.created_at IS 'When the job was enqueued.';
-
-
---
--- Name: COLUMN ocr_queue.started_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.started_at IS 'When the running or last attempt was claimed.';
-
-
---
--- Name: COLUMN ocr_queue.heartbeat_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.heartbeat_at IS 'Last sign of life from the worker. In no index, so that heartbeats stay HOT.';
-
-
---
--- Name: COLUMN ocr_queue.completed_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.completed_at IS 'When a dead job died.';
-
-
---
--- Name: COLUMN ocr_queue.worker_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.worker_id IS 'Who holds the lease, or held the last one of a dead job.';
-
-
---
--- Name: COLUMN ocr_queue.lease_expires_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.lease_expires_at IS 'When the lease ends unless extended. In no index, so that heartbeats stay HOT.';
-
-
---
--- Name: COLUMN ocr_queue.progress_current; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.progress_current IS 'Pages done.';
-
-
---
--- Name: COLUMN ocr_queue.progress_total; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.progress_total IS 'Pages in all.';
-
-
---
--- Name: COLUMN ocr_queue.error_message; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.error_message IS 'Error of the last attempt.';
-
-
---
--- Name: COLUMN ocr_queue.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.processing_time_ms IS 'How long the last failed attempt took, in milliseconds.';
-
-
---
--- Name: COLUMN ocr_queue.file_size; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.file_size IS 'Size of the file in bytes when the job was enqueued.';
-
-
---
--- Name: form_result_history(uuid, text, integer, real, integer, text, uuid, public.ocr_queue); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) RETURNS public.ocr_job_history
-    LANGUAGE sql
-    RETURN ROW(p_document_id, (p_job).id, 'written'::text, NULL::text, (p_job).worker_id, p_engine, (p_job).attempts, (p_job).priority, (p_job).created_at, (p_job).started_at, clock_timestamp(), (public.elapsed_ms((p_job).run_after, (p_job).started_at))::bigint, p_processing_time_ms, p_confidence, p_word_count, p_source_hash, p_lease_token, NULL::text)::public.ocr_job_history;
-
-
---
--- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) IS 'Internal. The row of ocr_job_history for a result that was written under p_lease_token;
-p_job is the job as it was when it was removed, null when the document had lost it.';
-
-
 --
 -- Name: hash_inserted_ocr_text(); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.hash_inserted_ocr_text() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
@@ -1895,32 +1513,6 @@ then nothing is added.';
 
 
 --
--- Name: is_finishing_left_to_trigger(oid); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.is_finishing_left_to_trigger(p_table oid) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    AS $$
-begin
-    return pg_catalog.texteq(
-        pg_catalog.current_setting('ocr_guardrails.finishing_depth', true),
-        pg_catalog.pg_trigger_depth()::pg_catalog.text
-    ) is not true
-    or not pg_catalog.has_table_privilege(p_table, 'trigger');
-end;
-$$;
-
-
---
--- Name: FUNCTION is_finishing_left_to_trigger(p_table oid); Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON FUNCTION public.is_finishing_left_to_trigger(p_table oid) IS 'Internal, and called by whoever updates documents. Whether the statement leaves it to
-trigger_cleanup_completed_ocr_queue to remove the job of a completed document and to
-write its history. True for everybody but write_ocr_results().';
-
-
---
 -- Name: is_text_compared(text, integer, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -1955,6 +1547,70 @@ database''s own refusal. A null p_ocr_status means that there is no such documen
 
 
 --
+-- Name: list_broken_guards(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.list_broken_guards() RETURNS TABLE(document_id uuid, job_id uuid, constraint_name text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    v_table record;
+begin
+    for v_table in
+        select
+            g.of_table,
+            string_agg(
+                format('when not (%s) then %L', g.condition, g.name), ' ' order by g.id
+            ) as cases
+        from (
+            select
+                a.id,
+                a.condition,
+                split_part(a.object, '.', 1) as of_table,
+                split_part(a.object, '.', 2) as name
+            from ocr_adoption as a
+            where a.kind = 'guard' and a.condition is not null
+        ) as g
+        where not exists (
+            select from pg_constraint as c
+            where
+                c.conrelid = to_regclass(g.of_table)
+                and c.conname = g.name
+                and c.convalidated
+        )
+        group by g.of_table
+    loop
+        for document_id, job_id, constraint_name in execute format(
+            'select %s, b.broken from ('
+            'select t.*, case %s end as broken from %I as t'
+            ') as b where b.broken is not null',
+            case v_table.of_table
+                when 'documents' then 'b.id, null' else 'b.document_id, b.id'
+            end,
+            v_table.cases,
+            v_table.of_table
+        ) loop
+            return next;
+        end loop;
+    end loop;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION list_broken_guards(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.list_broken_guards() IS 'Internal. Documents and jobs of adopted tables that break a constraint of the package
+which is not valid there yet, each with the first constraint that it breaks.';
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
 -- Name: documents; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1981,10 +1637,10 @@ CREATE TABLE public.documents (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT check_ocr_completed_result CHECK (((ocr_status <> 'completed'::text) OR ((ocr_text IS NOT NULL) AND (ocr_confidence IS NOT NULL) AND (ocr_word_count IS NOT NULL) AND (ocr_completed_at IS NOT NULL)))),
-    CONSTRAINT check_ocr_confidence CHECK (((ocr_confidence >= (0)::double precision) AND (ocr_confidence <= (100)::double precision))),
+    CONSTRAINT check_ocr_confidence CHECK (((ocr_confidence IS NULL) OR ((ocr_confidence >= (0)::double precision) AND (ocr_confidence <= (100)::double precision)))),
     CONSTRAINT check_ocr_file_hash CHECK (((octet_length(file_hash) = 64) AND (file_hash ~ '^[0-9a-f]+$'::text))),
     CONSTRAINT check_ocr_lease CHECK (((ocr_status = 'processing'::text) = (ocr_lease_token IS NOT NULL))),
-    CONSTRAINT check_ocr_numbers CHECK (((LEAST(ocr_word_count, ocr_processing_time_ms, ocr_claims) >= 0) AND (file_size >= 0))),
+    CONSTRAINT check_ocr_numbers CHECK (((ocr_word_count >= 0) AND (ocr_processing_time_ms >= 0) AND (file_size >= 0) AND (ocr_claims >= 0))),
     CONSTRAINT check_ocr_status CHECK ((ocr_status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text])))
 )
 WITH (fillfactor='80');
@@ -2169,6 +1825,63 @@ less than p_min_words words.';
 
 
 --
+-- Name: list_loaded_objects(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.list_loaded_objects() RETURNS TABLE(kind text, identity text, definition text, version text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+
+select
+    'routine' as kind,
+    p.oid::regprocedure::text as identity,
+    encode(sha256(convert_to(pg_get_functiondef(p.oid), 'UTF8')), 'hex') as definition,
+    p.oid::text || p.ctid::text as version
+from pg_proc as p
+where
+    p.pronamespace = quote_ident(current_schema())::regnamespace
+    and p.prokind in ('f', 'p')
+    and not starts_with(p.proname, 'ocr_set_aside_')
+union all
+select
+    'trigger' as kind,
+    format('%I on %s', t.tgname, t.tgrelid::regclass) as identity,
+    encode(
+        sha256(convert_to(pg_get_triggerdef(t.oid) || t.tgenabled::text, 'UTF8')), 'hex'
+    ) as definition,
+    t.oid::text || t.ctid::text as version
+from pg_trigger as t
+inner join pg_class as c on t.tgrelid = c.oid
+where
+    c.relnamespace = quote_ident(current_schema())::regnamespace
+    and not t.tgisinternal
+    and t.tgparentid = 0
+    and not starts_with(t.tgname, 'ocr_set_aside_')
+union all
+select
+    case c.relkind when 'm' then 'materialized view' else 'view' end as kind,
+    c.oid::regclass::text as identity,
+    encode(sha256(convert_to(pg_get_viewdef(c.oid), 'UTF8')), 'hex') as definition,
+    c.oid::text || r.ctid::text as version
+from pg_class as c
+inner join pg_rewrite as r on c.oid = r.ev_class and r.rulename = '_RETURN'
+where
+    c.relnamespace = quote_ident(current_schema())::regnamespace
+    and c.relkind in ('m', 'v')
+    and not starts_with(c.relname, 'ocr_set_aside_')
+$$;
+
+
+--
+-- Name: FUNCTION list_loaded_objects(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.list_loaded_objects() IS 'Internal. Functions, triggers and views of the schema: kind and identity as in
+ocr_schema_objects, a hash of the definition as it is now, and a version.';
+
+
+--
 -- Name: ocr_file_checks; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -2218,6 +1931,225 @@ COMMENT ON COLUMN public.ocr_file_checks.checked_at IS 'When.';
 
 
 --
+-- Name: ocr_queue; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ocr_queue (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    document_id uuid NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    priority integer DEFAULT 5 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    max_attempts integer DEFAULT 3 NOT NULL,
+    run_after timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    heartbeat_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    worker_id text,
+    lease_expires_at timestamp with time zone,
+    progress_current integer,
+    progress_total integer,
+    error_message text,
+    processing_time_ms integer,
+    file_size bigint,
+    CONSTRAINT check_ocr_queue_attempts CHECK (((attempts >= 0) AND ((max_attempts >= 1) AND (max_attempts <= 100)) AND (attempts <= max_attempts) AND ((status <> 'pending'::text) OR (attempts < max_attempts)))),
+    CONSTRAINT check_ocr_queue_lease CHECK (
+CASE
+    WHEN (status = 'processing'::text) THEN ((lease_expires_at IS NOT NULL) AND (started_at IS NOT NULL) AND (worker_id IS NOT NULL))
+    ELSE (lease_expires_at IS NULL)
+END),
+    CONSTRAINT check_ocr_queue_numbers CHECK (((progress_current >= 0) AND (progress_total >= 0) AND (progress_current <= progress_total) AND (processing_time_ms >= 0) AND (file_size >= 0))),
+    CONSTRAINT check_ocr_queue_priority CHECK (((priority >= 0) AND (priority <= 10))),
+    CONSTRAINT check_ocr_queue_run_after CHECK (isfinite(run_after)),
+    CONSTRAINT check_ocr_queue_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'failed'::text])))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500', autovacuum_analyze_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
+
+
+--
+-- Name: TABLE ocr_queue; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.ocr_queue IS 'OCR jobs that are waiting, running or dead. A completed job is removed (its history
+stays in ocr_job_history), so the table is as small as the work that is left.';
+
+
+--
+-- Name: COLUMN ocr_queue.id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.id IS 'Primary key; time-ordered (uuid version 7).';
+
+
+--
+-- Name: COLUMN ocr_queue.document_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.document_id IS 'The document to be processed; at most one live job each (G5).';
+
+
+--
+-- Name: COLUMN ocr_queue.status; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.status IS 'pending, processing (under a lease) or failed (dead: attempts are used up).';
+
+
+--
+-- Name: COLUMN ocr_queue.priority; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.priority IS '0 (last) to 10 (first).';
+
+
+--
+-- Name: COLUMN ocr_queue.attempts; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.attempts IS 'Attempts spent, the running one included.';
+
+
+--
+-- Name: COLUMN ocr_queue.max_attempts; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.max_attempts IS 'Attempts after which the job is dead.';
+
+
+--
+-- Name: COLUMN ocr_queue.run_after; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.run_after IS 'Not to be claimed before this time: backoff, or a job for later.';
+
+
+--
+-- Name: COLUMN ocr_queue.created_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.created_at IS 'When the job was enqueued.';
+
+
+--
+-- Name: COLUMN ocr_queue.started_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.started_at IS 'When the running or last attempt was claimed.';
+
+
+--
+-- Name: COLUMN ocr_queue.heartbeat_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.heartbeat_at IS 'Last sign of life from the worker. In no index, so that heartbeats stay HOT.';
+
+
+--
+-- Name: COLUMN ocr_queue.completed_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.completed_at IS 'When a dead job died.';
+
+
+--
+-- Name: COLUMN ocr_queue.worker_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.worker_id IS 'Who holds the lease, or held the last one of a dead job.';
+
+
+--
+-- Name: COLUMN ocr_queue.lease_expires_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.lease_expires_at IS 'When the lease ends unless extended. In no index, so that heartbeats stay HOT.';
+
+
+--
+-- Name: COLUMN ocr_queue.progress_current; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.progress_current IS 'Pages done.';
+
+
+--
+-- Name: COLUMN ocr_queue.progress_total; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.progress_total IS 'Pages in all.';
+
+
+--
+-- Name: COLUMN ocr_queue.error_message; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.error_message IS 'Error of the last attempt.';
+
+
+--
+-- Name: COLUMN ocr_queue.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.processing_time_ms IS 'How long the last failed attempt took, in milliseconds.';
+
+
+--
+-- Name: COLUMN ocr_queue.file_size; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.file_size IS 'Size of the file in bytes when the job was enqueued.';
+
+
+--
+-- Name: ocr_schema_objects; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ocr_schema_objects (
+    kind text NOT NULL,
+    identity text NOT NULL,
+    definition text NOT NULL,
+    loaded_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT check_ocr_schema_object_kind CHECK ((kind = ANY (ARRAY['routine'::text, 'trigger'::text, 'view'::text, 'materialized view'::text])))
+);
+
+
+--
+-- Name: TABLE ocr_schema_objects; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.ocr_schema_objects IS 'The functions, triggers and views that the repeatable SQL files have created here.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.kind; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.kind IS 'What kind of object it is, in the words of DROP.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.identity; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.identity IS 'Its name as DROP takes it, with argument types or table, without the schema.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.definition; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.definition IS 'SHA-256 of the definition that PostgreSQL gave right after loading.';
+
+
+--
+-- Name: COLUMN ocr_schema_objects.loaded_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_schema_objects.loaded_at IS 'When it was last loaded.';
+
+
+--
 -- Name: ocr_settings; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -2237,12 +2169,14 @@ CREATE TABLE public.ocr_settings (
     foreign_text_policy text DEFAULT 'record'::text NOT NULL,
     foreign_text_min_words integer DEFAULT 10 NOT NULL,
     expiry_sweep_interval interval DEFAULT '00:00:05'::interval NOT NULL,
+    guard_mode text DEFAULT 'enforce'::text NOT NULL,
     CONSTRAINT check_ocr_settings_backoff CHECK ((((backoff_base >= '00:00:00'::interval) AND (backoff_base <= '1 day'::interval)) AND ((backoff_cap >= backoff_base) AND (backoff_cap <= '30 days'::interval)))),
     CONSTRAINT check_ocr_settings_circuit CHECK (((circuit_threshold >= 1) AND ((circuit_window >= '00:00:01'::interval) AND (circuit_window <= '1 day'::interval)) AND ((circuit_cooldown >= '00:00:00'::interval) AND (circuit_cooldown <= '1 day'::interval)))),
     CONSTRAINT check_ocr_settings_default_lease CHECK (((default_lease >= '00:00:01'::interval) AND (default_lease <= '1 day'::interval))),
     CONSTRAINT check_ocr_settings_default_max_attempts CHECK (((default_max_attempts >= 1) AND (default_max_attempts <= 100))),
     CONSTRAINT check_ocr_settings_expiry_sweep_interval CHECK (((expiry_sweep_interval >= '00:00:00'::interval) AND (expiry_sweep_interval <= '01:00:00'::interval))),
     CONSTRAINT check_ocr_settings_foreign_text CHECK (((foreign_text_policy = ANY (ARRAY['off'::text, 'record'::text, 'refuse'::text])) AND (foreign_text_min_words >= 1))),
+    CONSTRAINT check_ocr_settings_guard_mode CHECK ((guard_mode = ANY (ARRAY['observe'::text, 'enforce'::text]))),
     CONSTRAINT check_ocr_settings_max_concurrent_jobs CHECK ((max_concurrent_jobs >= 1)),
     CONSTRAINT check_ocr_settings_one_row CHECK (id),
     CONSTRAINT check_ocr_settings_word_count_tolerance CHECK (((word_count_tolerance >= (0)::numeric) AND (word_count_tolerance <= (10)::numeric)))
@@ -2365,6 +2299,14 @@ COMMENT ON COLUMN public.ocr_settings.expiry_sweep_interval IS 'How often claims
 
 
 --
+-- Name: COLUMN ocr_settings.guard_mode; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_settings.guard_mode IS 'What becomes of plain SQL that breaks a guarantee: enforce (refused) or observe
+(recorded as an incident, and let through). Changed by set_guard_mode().';
+
+
+--
 -- Name: list_ocr_findings(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -2454,6 +2396,7 @@ CREATE FUNCTION public.list_ocr_findings() RETURNS TABLE(kind text, document_id 
                              WHEN (j.document_status IS NULL) THEN 'orphaned_job'::text
                              WHEN (j.status = 'failed'::text) THEN NULL::text
                              WHEN (j.document_status = 'completed'::text) THEN 'job_of_completed_document'::text
+                             WHEN ((j.status = ANY (ARRAY['pending'::text, 'processing'::text])) IS NOT TRUE) THEN NULL::text
                              WHEN ((j.document_id IN ( SELECT l.document_id
                                 FROM live_job l
                                WHERE (l.jobs > 1))) AND (EXISTS ( SELECT
@@ -2539,7 +2482,29 @@ CREATE FUNCTION public.list_ocr_findings() RETURNS TABLE(kind text, document_id 
      format('%s documents with different files carry this text'::text, t.documents) AS format
     FROM (repeated_text t
       CROSS JOIN public.ocr_settings s)
-   WHERE (s.id AND (t.ocr_word_count >= s.foreign_text_min_words) AND ((t.known_files < t.documents) OR (t.one_file <> t.another_file)));
+   WHERE (s.id AND (t.ocr_word_count >= s.foreign_text_min_words) AND ((t.known_files < t.documents) OR (t.one_file <> t.another_file)))
+ UNION ALL
+  SELECT 'broken_constraint'::text,
+     b.document_id,
+     b.job_id,
+     format('it breaks %s'::text, b.constraint_name) AS format
+    FROM public.list_broken_guards() b(document_id, job_id, constraint_name)
+   WHERE (((b.job_id IS NOT NULL) OR (NOT (b.document_id IN ( SELECT w.id
+            FROM wrong_document w
+           WHERE ((w.kind IS NOT NULL) AND (w.ocr_status IS NOT NULL)))))) AND ((NOT (b.job_id IN ( SELECT w.id
+            FROM wrong_job w))) IS NOT FALSE))
+ UNION ALL
+  SELECT 'changed_object'::text,
+     NULL::uuid,
+     NULL::uuid,
+     format('the %s %s is %s'::text, s.kind, s.identity,
+         CASE
+             WHEN (o.identity IS NULL) THEN 'missing'::text
+             ELSE 'another one'::text
+         END) AS format
+    FROM (public.ocr_schema_objects s
+      LEFT JOIN public.list_loaded_objects() o(kind, identity, definition, version) ON (((o.kind = s.kind) AND (o.identity = s.identity))))
+   WHERE (o.definition IS DISTINCT FROM s.definition);
 END;
 
 
@@ -2547,8 +2512,8 @@ END;
 -- Name: FUNCTION list_ocr_findings(); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.list_ocr_findings() IS 'Internal. Every finding about documents, jobs and files: kind, document, job, in
-words.';
+COMMENT ON FUNCTION public.list_ocr_findings() IS 'Internal. Every finding about documents, jobs, files and the package''s own objects:
+kind, document, job, in words.';
 
 
 --
@@ -2714,7 +2679,7 @@ declare
     v_key bigint;
     v_lock_timeout constant text := current_setting('lock_timeout');
 begin
-    if p_name is null or p_name !~ '[^[:space:]]' then
+    if p_name is null or p_name !~ '\S' then
         perform reject_argument('p_name', 'the name of the resource', p_name);
     end if;
     if (p_timeout between interval '0' and interval '1 day') is not true then
@@ -2774,6 +2739,91 @@ END;
 
 COMMENT ON FUNCTION public.notify_ocr_workers() IS 'Internal. Wakes workers that listen on the channel ocr_jobs; the payload is the schema.
 Where NOTIFY does not arrive (transaction poolers) workers poll.';
+
+
+--
+-- Name: observe_ocr_update(public.documents, public.documents, text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text) RETURNS public.documents
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    v_new documents := p_new;
+    v_statement constant text := format('%s %s', statement_timestamp(), p_errcode);
+begin
+    if (select s.guard_mode from ocr_settings as s where s.id) <> 'observe' then
+        return null;
+    end if;
+
+    if current_setting('ocr_guardrails.observed', true) is distinct from v_statement
+    then
+        perform set_config('ocr_guardrails.observed', v_statement, true);
+        insert into ocr_incidents (
+            reason, document_id, job_id, worker_id, offered_token, live_token,
+            actual_filename, actual_hash, text_length, text_hash, statement, detail
+        )
+        select
+            'unsafe_statement', p_old.id, q.id, q.worker_id,
+            nullif(p_new.ocr_result_token, p_old.ocr_result_token),
+            p_old.ocr_lease_token, p_old.filename, p_old.file_hash,
+            length(p_new.ocr_text), hash_ocr_text(p_new.ocr_text),
+            strip_literals(current_query()),
+            format(
+                '%s: from %s to %s%s',
+                p_errcode,
+                coalesce(p_old.ocr_status, 'null'),
+                coalesce(p_new.ocr_status, 'null'),
+                case
+                    when p_new.ocr_text is distinct from p_old.ocr_text
+                        then ', with another text'
+                end
+            )
+        from (values (true)) as o (one)
+        left join lateral (
+            select o.id, o.worker_id
+            from ocr_queue as o
+            where o.document_id = p_old.id and o.status = 'processing'
+            limit 1
+        ) as q on true;
+    end if;
+
+    -- the columns of the package follow what the statement has made of the row
+    v_new.ocr_claims := p_old.ocr_claims;
+    if v_new.ocr_status is distinct from 'processing' then
+        v_new.ocr_lease_token := null;
+    elsif p_old.ocr_status is distinct from 'processing' then
+        -- nobody may come and write under a lease that no claim has made
+        v_new.ocr_lease_token := null;
+    else
+        v_new.ocr_lease_token := p_old.ocr_lease_token;
+    end if;
+    if v_new.ocr_text is distinct from p_old.ocr_text then
+        v_new.ocr_text_hash := hash_ocr_text(v_new.ocr_text);
+        if v_new.ocr_result_token is not distinct from p_old.ocr_result_token then
+            v_new.ocr_result_token := null;
+        end if;
+        if v_new.ocr_source_hash is not distinct from p_old.ocr_source_hash then
+            v_new.ocr_source_hash := null;
+        end if;
+        if v_new.ocr_engine is not distinct from p_old.ocr_engine then
+            v_new.ocr_engine := null;
+        end if;
+    end if;
+    return v_new;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text) IS 'Internal. Null while guard_mode is enforce. While it is observe: records an UPDATE that
+breaks the rule p_errcode as the incident unsafe_statement, once per statement, and
+returns the row that is to be stored: what the UPDATE wants, with the package''s own
+columns in keeping.';
 
 
 --
@@ -2928,29 +2978,44 @@ CREATE FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) RETURNS 
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
 declare
+    v_settings ocr_settings;
     v_result ocr_result;
-    v_answer record;
+    v_is_locked boolean := cardinality(p_results) > 1;
     v_is_dependent boolean := false;
     v_ordinal integer := 0;
+    v_ordinals bigint [];
+    v_document_ids ocr_id_types.document_ids%type;
+    v_foreign_ids ocr_id_types.document_ids%type;
+    v_jobs ocr_queue [];
 begin
+    if v_is_locked then
+        perform lock_ocr_offers(p_results);
+    end if;
+    select s.* into strict v_settings from ocr_settings as s where s.id;
+    if v_settings.foreign_text_policy = 'refuse' and not v_is_locked then
+        perform lock_ocr_offers(p_results);
+        v_is_locked := true;
+    end if;
+
     if cardinality(p_results) > 1 then
         select
             count(*) <> count(distinct r.document_id)
             or count(h.hash) <> count(distinct h.hash)
         into v_is_dependent
-        from ocr_settings as s
-        cross join unnest(p_results) as r
+        from unnest(p_results) as r
         left join lateral (
             select hash_ocr_text(r.ocr_text)
-            where is_text_compared(r.ocr_text, r.word_count, s.foreign_text_min_words)
-        ) as h (hash) on true
-        where s.id;
+            where is_text_compared(
+                r.ocr_text, r.word_count, v_settings.foreign_text_min_words
+            )
+        ) as h (hash) on true;
     end if;
     if v_is_dependent then
-        perform lock_ocr_offers(p_results);
         foreach v_result in array p_results loop
             v_ordinal := v_ordinal + 1;
             return query
@@ -2960,8 +3025,95 @@ begin
         return;
     end if;
 
-    v_answer := write_ocr_results(p_results);
-    if v_answer.is_complete then
+    -- Read by the trigger that would otherwise write the history, row by row. Not a SET
+    -- of the function: only a superuser may give a function a setting of this kind.
+    perform set_config('ocr_guardrails.history_follows', 'on', true);
+    loop
+        with
+        written as (
+            update documents as d
+            set
+                ocr_status = 'completed',
+                ocr_text = r.ocr_text,
+                -- the column holds a real, which has no numbers closer to zero
+                ocr_confidence = case
+                    when r.confidence > 1e-30 then r.confidence else 0
+                end,
+                ocr_word_count = r.word_count,
+                ocr_processing_time_ms = r.processing_time_ms,
+                ocr_engine = r.engine,
+                ocr_source_hash = r.source_hash,
+                ocr_result_token = d.ocr_lease_token,
+                ocr_completed_at = clock_timestamp(),
+                updated_at = clock_timestamp()
+            from unnest(p_results) with ordinality as r (
+                document_id, expected_filename, ocr_text, confidence, word_count,
+                processing_time_ms, lease_token, source_hash, engine, ordinal
+            )
+            where
+                d.id = r.document_id
+                and judge_ocr_result(
+                    d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
+                    d.filename, d.file_hash,
+                    r.lease_token, r.expected_filename, r.source_hash,
+                    r.ocr_text, r.confidence, r.word_count,
+                    v_settings.require_lease_token, v_settings.require_source_hash,
+                    v_settings.word_count_tolerance
+                ) = 'written'
+                and find_invalid_result(
+                    r.document_id, r.expected_filename, r.ocr_text, r.confidence,
+                    r.word_count, r.processing_time_ms, r.source_hash
+                ) is null
+                and (
+                    v_settings.foreign_text_policy <> 'refuse'
+                    or not exists (
+                        select from list_foreign_texts(
+                            d.id, d.file_hash, r.ocr_text, r.word_count,
+                            v_settings.foreign_text_min_words
+                        )
+                    )
+                )
+            returning
+                d.id,
+                r.ordinal,
+                case
+                    when v_settings.foreign_text_policy = 'record'
+                        then (
+                            select f.id
+                            from list_foreign_texts(
+                                d.id, d.file_hash, r.ocr_text, r.word_count,
+                                v_settings.foreign_text_min_words
+                            ) as f (id)
+                            limit 1
+                        )
+                end as foreign_id
+        ),
+        removed as (
+            delete from ocr_queue as q
+            using written as w
+            where q.document_id = w.id
+            returning q.*
+        )
+        select
+            array_agg(w.ordinal),
+            array_agg(w.id),
+            array_agg(w.foreign_id),
+            (select array_agg(m::ocr_queue) from removed as m)
+        into v_ordinals, v_document_ids, v_foreign_ids, v_jobs
+        from written as w;
+        exit when v_is_locked or v_ordinals is not null;
+        -- why it was refused is to be said of a row that cannot change meanwhile
+        perform lock_ocr_offers(p_results);
+        v_is_locked := true;
+    end loop;
+    perform set_config('ocr_guardrails.history_follows', 'off', true);
+
+    if v_ordinals is not null then
+        perform record_written_results(v_document_ids, v_jobs);
+    end if;
+    if cardinality(v_ordinals) = cardinality(p_results)
+        and num_nonnulls(variadic v_foreign_ids) = 0
+    then
         return query
         select r.ordinal::integer, r.document_id, 'written', null
         from unnest(p_results) with ordinality as r (
@@ -2973,7 +3125,7 @@ begin
     return query
     select e.ordinal, e.document_id, e.outcome, e.detail
     from record_ocr_refusals(
-        p_results, v_answer.written, v_answer.foreign_ids
+        p_results, v_settings, v_ordinals, v_foreign_ids, v_jobs
     ) as e;
 end;
 $$;
@@ -2983,9 +3135,10 @@ $$;
 -- Name: FUNCTION offer_ocr_results(p_results public.ocr_result[]); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) IS 'Internal. Offers results for documents: writes what may be written and records an
-incident for what may not (G10). Returns the outcome of each element, in order. An error
-that the write itself raises goes through to the caller.';
+COMMENT ON FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) IS 'Internal. Offers results for documents: locks, judges by judge_ocr_result(), looks for
+foreign texts (G7), writes what may be written and records an incident for what may not
+(G10). Returns the outcome of each element, in order. An error that the write itself
+raises goes through to the caller.';
 
 
 --
@@ -2997,7 +3150,7 @@ CREATE FUNCTION public.pause_ocr_queue(p_reason text) RETURNS boolean
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
-    if p_reason is null or p_reason !~ '[^[:space:]]' then
+    if p_reason is null or p_reason !~ '\S' then
         perform reject_argument('p_reason', 'the reason of the pause', p_reason);
     end if;
     update ocr_queue_state as t
@@ -3211,10 +3364,10 @@ length or hold what they must not.';
 
 
 --
--- Name: record_ocr_refusals(public.ocr_result[], bigint[], uuid[]); Type: FUNCTION; Schema: public; Owner: -
+-- Name: record_ocr_refusals(public.ocr_result[], public.ocr_settings, bigint[], uuid[], public.ocr_queue[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]) RETURNS TABLE(ordinal integer, document_id uuid, outcome text, detail text)
+CREATE FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) RETURNS TABLE(ordinal integer, document_id uuid, outcome text, detail text)
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3246,34 +3399,32 @@ begin
                 when v.verdict = 'written' then 'rejected_by_database'
                 else v.verdict
             end as outcome
-        from ocr_settings as s
-        cross join unnest(p_results) with ordinality as r (
+        from unnest(p_results) with ordinality as r (
             document_id, expected_filename, ocr_text, confidence, word_count,
             processing_time_ms, lease_token, source_hash, engine, ordinal
         )
         left join unnest(p_written, p_foreign_ids) as w (ordinal, foreign_id)
             on w.ordinal = r.ordinal
         left join documents as d on d.id = r.document_id
-        left join lateral (
+        cross join lateral (
             select judge_ocr_result(
                 d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
                 d.filename, d.file_hash,
                 r.lease_token, r.expected_filename, r.source_hash,
                 r.ocr_text, r.confidence, r.word_count,
-                s.require_lease_token, s.require_source_hash, s.word_count_tolerance
+                p_settings.require_lease_token, p_settings.require_source_hash,
+                p_settings.word_count_tolerance
             )
-            where w.ordinal is null
             -- inlined, but evaluated once
             offset 0
-        ) as v (verdict) on true
-        left join lateral (
+        ) as v (verdict)
+        cross join lateral (
             select find_invalid_result(
                 r.document_id, r.expected_filename, r.ocr_text, r.confidence,
                 r.word_count, r.processing_time_ms, r.source_hash
             )
-            where w.ordinal is null
             offset 0
-        ) as i (invalid) on true
+        ) as i (invalid)
         left join lateral (
             select w.foreign_id as id
             where w.foreign_id is not null
@@ -3281,12 +3432,11 @@ begin
             select t.id
             from list_foreign_texts(
                 d.id, d.file_hash, r.ocr_text, r.word_count,
-                s.foreign_text_min_words
+                p_settings.foreign_text_min_words
             ) as t (id)
-            where v.verdict = 'written' and s.foreign_text_policy = 'refuse'
+            where v.verdict = 'written' and p_settings.foreign_text_policy = 'refuse'
             limit 1
         ) as f on true
-        where s.id
     ),
     described as materialized (
         select
@@ -3354,14 +3504,9 @@ begin
             from ocr_queue as o
             where o.document_id = e.document_id and o.status = 'processing'
             union all
-            -- the job is gone if this very offer was written
-            select h.job_id, h.worker_id
-            from ocr_job_history as h
-            where
-                h.document_id = e.document_id
-                and h.lease_token = e.live_token
-                and h.outcome = e.outcome
-            limit 1
+            select o.id, o.worker_id
+            from unnest(p_jobs) as o
+            where o.document_id = e.document_id and o.status = 'processing'
         ) as q on true
         where
             e.outcome not in ('written', 'already_written')
@@ -3375,13 +3520,14 @@ $$;
 
 
 --
--- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]) IS 'Internal. The outcome of each of the given results, in order, with its reason in words,
+COMMENT ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) IS 'Internal. The outcome of each of the given results, in order, with its reason in words,
 and an incident for each that was refused or whose text another document carries.
 p_written are the ordinals of those that were written, p_foreign_ids the documents that
-carry their texts, as far as the policy looks for them.';
+carry their texts, as far as the policy looks for them, p_jobs their jobs, which have
+been removed.';
 
 
 --
@@ -3396,12 +3542,17 @@ CREATE FUNCTION public.record_written_results(p_document_ids uuid[], p_jobs publ
     SET jit TO 'off'
     AS $$
 begin
-    insert into ocr_job_history
+    insert into ocr_job_history (
+        document_id, job_id, outcome, worker_id, engine, attempt, priority, queued_at,
+        started_at, finished_at, wait_ms, processing_time_ms, confidence, word_count,
+        source_hash, lease_token
+    )
     select
-        (form_result_history(
-            d.id, d.ocr_engine, d.ocr_processing_time_ms, d.ocr_confidence,
-            d.ocr_word_count, d.ocr_source_hash, d.ocr_result_token, j
-        )).*
+        d.id, j.id, 'written', j.worker_id, d.ocr_engine, j.attempts, j.priority,
+        j.created_at, j.started_at, clock_timestamp(),
+        elapsed_ms(j.run_after, j.started_at),
+        d.ocr_processing_time_ms, d.ocr_confidence, d.ocr_word_count,
+        d.ocr_source_hash, d.ocr_result_token
     from documents as d
     -- a dead job beside the live one is none of this attempt's
     left join unnest(p_jobs) as j on j.document_id = d.id and j.status <> 'failed'
@@ -3548,6 +3699,142 @@ null argument.';
 
 
 --
+-- Name: repair_broken_rows(uuid[], uuid[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+declare
+    v_total bigint := 0::bigint;
+    v_count bigint;
+begin
+    delete from ocr_queue as q
+    where
+        q.id = any(p_job_ids)
+        and q.document_id = any(p_locked_ids)
+        and (q.status in ('pending', 'processing', 'failed')) is not true;
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    update ocr_queue as q
+    set
+        priority = n.priority,
+        attempts = n.attempts,
+        max_attempts = n.max_attempts,
+        created_at = n.created_at,
+        lease_expires_at = n.lease_expires_at,
+        processing_time_ms = n.processing_time_ms,
+        file_size = n.file_size,
+        progress_current = n.progress_current,
+        progress_total = n.progress_total
+    from (
+        select
+            r.id,
+            least(greatest(coalesce(r.priority, 5), 0), 10) as priority,
+            least(greatest(coalesce(r.attempts, 0), 0), m.max_attempts) as attempts,
+            m.max_attempts,
+            coalesce(r.created_at, r.run_after) as created_at,
+            case when r.status = 'processing' then r.lease_expires_at end
+                as lease_expires_at,
+            case when r.processing_time_ms >= 0 then r.processing_time_ms end
+                as processing_time_ms,
+            case when r.file_size >= 0 then r.file_size end as file_size,
+            case when p.is_right then r.progress_current end as progress_current,
+            case when p.is_right then r.progress_total end as progress_total
+        from ocr_queue as r
+        cross join ocr_settings as s
+        cross join lateral (
+            select
+                least(
+                    greatest(coalesce(r.max_attempts, s.default_max_attempts), 1), 100
+                ) as max_attempts
+        ) as m
+        cross join lateral (
+            select
+                (
+                    r.progress_current >= 0
+                    and r.progress_total >= 0
+                    and r.progress_current <= r.progress_total
+                ) is not false as is_right
+        ) as p
+        where r.id = any(p_job_ids) and s.id
+    ) as n
+    where
+        q.id = n.id
+        and q.document_id = any(p_locked_ids)
+        and (
+            q.priority, q.attempts, q.max_attempts, q.created_at, q.lease_expires_at,
+            q.processing_time_ms, q.file_size, q.progress_current, q.progress_total
+        ) is distinct from (
+            n.priority, n.attempts, n.max_attempts, n.created_at, n.lease_expires_at,
+            n.processing_time_ms, n.file_size, n.progress_current, n.progress_total
+        );
+    get diagnostics v_count = row_count;
+    v_total := v_total + v_count;
+
+    select count(*) into v_count
+    from end_ocr_leases(
+        array(
+            select q.document_id
+            from ocr_queue as q
+            where
+                q.id = any(p_job_ids)
+                and q.document_id = any(p_locked_ids)
+                and q.status = 'processing'
+                and q.lease_expires_at is null
+                and (q.started_at >= now() - interval '1 hour') is not true
+        ),
+        'expired', 'repair: it was claimed without a lease', 'retry', true
+    );
+    v_total := v_total + v_count;
+
+    update documents as d
+    set
+        ocr_status = case
+            when d.ocr_status is null and d.ocr_text is null then 'pending'
+            else d.ocr_status
+        end,
+        file_hash = case
+            when lower(d.file_hash) ~ '^[0-9a-f]{64}$' then lower(d.file_hash)
+            else d.file_hash
+        end,
+        created_at = coalesce(d.created_at, d.updated_at, now()),
+        updated_at = coalesce(d.updated_at, d.created_at, now()),
+        ocr_completed_at = case
+            when d.ocr_status = 'completed'
+                then coalesce(d.ocr_completed_at, d.updated_at, d.created_at, now())
+            else d.ocr_completed_at
+        end
+    where
+        d.id = any(p_locked_ids)
+        and (
+            (d.ocr_status is null and d.ocr_text is null)
+            or d.created_at is null
+            or d.updated_at is null
+            or (d.ocr_status = 'completed' and d.ocr_completed_at is null)
+            or (
+                d.file_hash <> lower(d.file_hash)
+                and lower(d.file_hash) ~ '^[0-9a-f]{64}$'
+            )
+        );
+    get diagnostics v_count = row_count;
+    return v_total + v_count;
+end;
+$_$;
+
+
+--
+-- Name: FUNCTION repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]) IS 'Internal. Puts right what the package''s constraints refuse in the given jobs and
+documents, which are locked, where there is one right value. Returns how many rows it
+changed.';
+
+
+--
 -- Name: repair_database_consistency(boolean); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -3584,6 +3871,8 @@ begin
             when 'job_without_processing_document' then 'put the job back to pending'
             when 'job_of_failed_document' then 'put the document back to pending'
             when 'exhausted_pending_job' then 'fail job and document'
+            when 'broken_constraint' then 'put right what has one right value'
+            when 'changed_object' then 'none: migrate loads it again'
             when 'replaced_file_result'
                 then 'none: requeue_document() reads the new file'
             when 'completed_without_result' then 'none: decide whether to requeue it'
@@ -3613,8 +3902,6 @@ begin
                 delete from ocr_queue as q
                 where
                     q.id = any(v_case.job_ids)
-                    -- a policy may hide the document, which is not to lose its job
-                    and not row_security_active('documents')
                     and not exists (
                         select from documents as d where d.id = q.document_id
                     );
@@ -3633,7 +3920,14 @@ begin
                 where
                     q.id = any(v_case.job_ids)
                     and q.document_id = any(v_locked)
-                    and q.status = 'pending';
+                    and (
+                        q.status = 'pending'
+                        -- claimed without a lease, and that a long time ago
+                        or (
+                            q.lease_expires_at is null
+                            and (q.started_at >= now() - interval '1 hour') is not true
+                        )
+                    );
                 get diagnostics affected = row_count;
             when 'processing_without_job' then
                 perform from end_ocr_leases(
@@ -3718,6 +4012,8 @@ begin
                     ocr_error = coalesce(d.ocr_error, 'attempts are used up'),
                     updated_at = clock_timestamp()
                 where d.id = any(v_locked) and d.ocr_status = 'pending';
+            when 'broken_constraint' then
+                affected := repair_broken_rows(v_locked, v_case.job_ids);
         end case;
         return next;
     end loop;
@@ -3798,7 +4094,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '[^[:space:]]' then
+    if p_reason is null or p_reason !~ '\S' then
         perform reject_argument('p_reason', 'the reason of the requeue', p_reason);
     end if;
     if (p_priority between 0 and 10) is not true then
@@ -3824,10 +4120,14 @@ begin
             ocr_result_token, reason
         )
         values (
-            v_document.id, v_document.ocr_text, v_document.ocr_confidence,
-            v_document.ocr_word_count, v_document.ocr_processing_time_ms,
+            -- an adopted table may hold half a result
+            v_document.id, coalesce(v_document.ocr_text, ''),
+            coalesce(v_document.ocr_confidence, 0),
+            coalesce(v_document.ocr_word_count, 0),
+            v_document.ocr_processing_time_ms,
             v_document.ocr_engine, v_document.ocr_source_hash,
-            v_document.ocr_completed_at, v_document.ocr_result_token, p_reason
+            coalesce(v_document.ocr_completed_at, v_document.updated_at, now()),
+            v_document.ocr_result_token, p_reason
         );
     elsif v_document.ocr_status = 'processing' then
         perform from end_ocr_leases(
@@ -4026,8 +4326,6 @@ begin
             'retry', false
         );
     end if;
-    -- whatever the caller's session says: its trigger is to remove the job
-    perform set_config('ocr_guardrails.finishing_depth', '', true);
     update documents as d
     set
         ocr_status = 'completed',
@@ -4368,6 +4666,97 @@ from 0 to 10, or null.';
 
 
 --
+-- Name: set_guard_mode(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.set_guard_mode(p_mode text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+declare
+    v_before text;
+    v_stranded text;
+    v_guard record;
+begin
+    if (p_mode in ('observe', 'enforce')) is not true then
+        perform reject_argument('p_mode', 'observe or enforce', p_mode);
+    end if;
+    select s.guard_mode into strict v_before
+    from ocr_settings as s
+    where s.id
+    for update;
+    if p_mode = v_before then
+        return v_before;
+    end if;
+    if not exists (select from ocr_adoption as a where a.kind = 'table') then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'this installation has made its own tables, which always enforce',
+            detail = 'Nothing was changed.',
+            hint = 'Observing is for tables that were there before the package.';
+    end if;
+
+    if p_mode = 'enforce' then
+        select string_agg(format('%s (%s)', f.kind, f.findings), ', ' order by f.kind)
+        into v_stranded
+        from (
+            select f.kind, count(*) as findings
+            from list_ocr_findings() as f
+            where
+                f.kind not in (
+                    'changed_file', 'missing_file', 'pending_without_job',
+                    'replaced_file_result', 'shared_text'
+                )
+            group by f.kind
+        ) as f;
+        if v_stranded is not null then
+            raise exception using
+                errcode = 'object_not_in_prerequisite_state',
+                message = format('rows would be stranded: %s', v_stranded),
+                detail = 'guard_mode stays observe.',
+                hint = 'Call repair_database_consistency(false); '
+                    'find_inconsistencies() lists what it leaves.';
+        end if;
+        update ocr_settings as s set guard_mode = 'enforce' where s.id;
+        for v_guard in
+            select a.id, a.statement
+            from ocr_adoption as a
+            where a.kind = 'guard' and not a.is_in_force
+            order by a.id
+        loop
+            execute format('%s', v_guard.statement);
+            update ocr_adoption as a set is_in_force = true where a.id = v_guard.id;
+        end loop;
+    else
+        update ocr_settings as s set guard_mode = 'observe' where s.id;
+        for v_guard in
+            select a.id, a.undo
+            from ocr_adoption as a
+            where a.kind = 'guard' and a.is_in_force
+            order by a.id desc
+        loop
+            execute format('%s', v_guard.undo);
+            update ocr_adoption as a set is_in_force = false where a.id = v_guard.id;
+        end loop;
+    end if;
+    return v_before;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION set_guard_mode(p_mode text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.set_guard_mode(p_mode text) IS 'Says what becomes of plain SQL that breaks a guarantee where tables were adopted:
+observe (let through, recorded as the incident unsafe_statement) or enforce (refused).
+With enforce the constraints of the package come into force, not valid yet for the rows
+that are there; with observe they go. Returns the mode before. Raises 55000 while the
+validator finds rows that enforcement would strand, and names the kinds, and where the
+package has made its own tables; 22023 for another mode.';
+
+
+--
 -- Name: set_ocr_setting(text, text); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -4378,6 +4767,13 @@ CREATE FUNCTION public.set_ocr_setting(p_name text, p_value text) RETURNS void
 declare
     v_constraint text;
 begin
+    if p_name = 'guard_mode' then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'guard_mode is more than a setting',
+            detail = 'Constraints come and go with it.',
+            hint = 'Call set_guard_mode().';
+    end if;
     if p_name is null or p_name = 'id' or not exists (
         select from pg_attribute as a
         where
@@ -4395,7 +4791,7 @@ begin
                     a.attrelid = 'ocr_settings'::regclass
                     and a.attnum > 0
                     and not a.attisdropped
-                    and a.attname <> 'id'
+                    and a.attname not in ('id', 'guard_mode')
             ),
             p_name
         );
@@ -4442,72 +4838,6 @@ setting, a value of the wrong type or out of range, and says what is accepted.';
 
 
 --
--- Name: settle_displaced_jobs(timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_sort TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET jit TO 'off'
-    AS $$
-declare
-    v_leftovers ocr_id_types.document_ids%type;
-    v_taken_over ocr_id_types.document_ids%type;
-begin
-    select
-        array_agg(o.document_id) filter (where o.ocr_status = 'completed'),
-        array_agg(o.document_id) filter (where o.ocr_status = 'processing')
-    into v_leftovers, v_taken_over
-    from generate_series(0, 10) as n (priority)
-    cross join lateral (
-        select
-            q.document_id,
-            d.ocr_status
-        from ocr_queue as q
-        inner join documents as d on d.id = q.document_id
-        where
-            q.status = 'pending'
-            and q.priority = n.priority
-            and q.run_after >= coalesce(p_marks[n.priority + 1], '-infinity')
-            and q.run_after <= p_now
-            and d.ocr_status in ('completed', 'processing')
-        order by q.run_after
-        limit 1000
-        for no key update of d skip locked
-        for update of q skip locked
-    ) as o;
-
-    if v_leftovers is not null then
-        -- jobs that somebody enqueued by hand for completed documents (G4)
-        delete from ocr_queue as q where q.document_id = any(v_leftovers);
-    end if;
-    if v_taken_over is not null then
-        -- the job was put back by hand, the document was not: the attempt that this
-        -- ends leaves its row like any other (G10)
-        perform from end_ocr_leases(
-            v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
-        );
-    end if;
-    return v_leftovers is not null or v_taken_over is not null;
-end;
-$$;
-
-
---
--- Name: FUNCTION settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]); Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON FUNCTION public.settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]) IS 'Internal. Removes due jobs of completed documents and ends the leases of documents
-whose jobs are pending, so that these can be claimed. p_marks as read_claim_marks()
-gives them. Returns whether there were any.';
-
-
---
 -- Name: start_ocr_jobs(uuid[], integer, timestamp with time zone, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -4541,12 +4871,12 @@ begin
     cross join ocr_settings as s
     where d.id = any(p_document_ids) and s.id
     order by d.created_at, d.id
-    on conflict (document_id) where status in ('pending', 'processing') do nothing;
+    on conflict do nothing;
     get diagnostics v_count = row_count;
 
     update documents as d
     set ocr_status = 'pending', ocr_error = null, updated_at = clock_timestamp()
-    where d.id = any(p_document_ids) and d.ocr_status <> 'pending';
+    where d.id = any(p_document_ids) and d.ocr_status is distinct from 'pending';
 
     if p_run_after <= clock_timestamp() then
         perform notify_ocr_workers();
@@ -4562,6 +4892,23 @@ $$;
 
 COMMENT ON FUNCTION public.start_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) IS 'Internal. Makes a pending job for each of the given documents, removes dead ones, makes
 the documents pending and wakes the workers. Returns how many jobs it made.';
+
+
+--
+-- Name: strip_literals(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.strip_literals(p_statement text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN "left"(btrim(regexp_replace(regexp_replace(regexp_replace(regexp_replace("left"(p_statement, 10000), '\m[eE]''(\\.|''''|[^''\\])*(''|$)|''(''''|[^''])*(''|$)'::text, '?'::text, 'g'::text), '(\$[a-zA-Z_0-9]*?\$).*?(\1|$)'::text, '?'::text, 'g'::text), '(?<![\w$])-?\d+(\.\d+)?([eE][-+]?\d+)?\M'::text, '?'::text, 'g'::text), '\s+'::text, ' '::text, 'g'::text)), 500);
+
+
+--
+-- Name: FUNCTION strip_literals(p_statement text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.strip_literals(p_statement text) IS 'Internal. The first 500 characters of a statement, without its literals and on one
+line.';
 
 
 --
@@ -4695,13 +5042,6 @@ declare
         p_document_id, p_expected_filename, p_ocr_text, p_confidence, p_word_count,
         p_processing_time_ms, p_source_hash
     );
-    v_results constant ocr_result [] := array[
-        row(
-            p_document_id, p_expected_filename, p_ocr_text, p_confidence, p_word_count,
-            p_processing_time_ms, p_lease_token, p_source_hash, p_engine
-        )::ocr_result
-    ];
-    v_answer record;
 begin
     if v_invalid is not null then
         raise exception using
@@ -4710,16 +5050,17 @@ begin
             hint = 'Nothing was changed. Correct the argument, or report the failure '
                 'with fail_ocr_job().';
     end if;
-    -- an assignment of a single function call is evaluated without a statement
-    v_answer := write_ocr_results(v_results);
-    if v_answer.is_complete then
-        return true;
-    end if;
     return (
-        select r.outcome in ('written', 'already_written')
-        from record_ocr_refusals(
-            v_results, v_answer.written, v_answer.foreign_ids
-        ) as r
+        select o.outcome in ('written', 'already_written')
+        from offer_ocr_results(
+            array[
+                row(
+                    p_document_id, p_expected_filename, p_ocr_text, p_confidence,
+                    p_word_count, p_processing_time_ms, p_lease_token, p_source_hash,
+                    p_engine
+                )::ocr_result
+            ]
+        ) as o
     );
 end;
 $$;
@@ -4744,7 +5085,7 @@ write. Raises 22023 for an argument out of range, and what the write itself rais
 -- Name: validate_database_consistency(); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_queue_items bigint, documents_without_files bigint, inconsistent_ocr_states bigint, data_integrity_score numeric, invalid_status bigint, completed_without_result bigint, result_without_completion bigint, processing_without_job bigint, pending_without_job bigint, lease_without_processing bigint, replaced_file_result bigint, job_of_completed_document bigint, job_of_failed_document bigint, job_without_processing_document bigint, duplicate_live_job bigint, exhausted_pending_job bigint, changed_file bigint, shared_text bigint)
+CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_queue_items bigint, documents_without_files bigint, inconsistent_ocr_states bigint, data_integrity_score numeric, invalid_status bigint, completed_without_result bigint, result_without_completion bigint, processing_without_job bigint, pending_without_job bigint, lease_without_processing bigint, replaced_file_result bigint, job_of_completed_document bigint, job_of_failed_document bigint, job_without_processing_document bigint, duplicate_live_job bigint, exhausted_pending_job bigint, changed_file bigint, shared_text bigint, broken_constraint bigint, changed_object bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     BEGIN ATOMIC
@@ -4770,17 +5111,19 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
              count(*) FILTER (WHERE (f.kind = 'exhausted_pending_job'::text)) AS exhausted_pending_job,
              count(*) FILTER (WHERE (f.kind = 'changed_file'::text)) AS changed_file,
              count(*) FILTER (WHERE (f.kind = 'shared_text'::text)) AS shared_text,
-             (count(DISTINCT f.document_id) FILTER (WHERE (f.job_id IS NULL)) + count(DISTINCT f.job_id)) AS with_finding
+             count(*) FILTER (WHERE (f.kind = 'broken_constraint'::text)) AS broken_constraint,
+             count(*) FILTER (WHERE (f.kind = 'changed_object'::text)) AS changed_object,
+             ((count(DISTINCT f.document_id) FILTER (WHERE (f.job_id IS NULL)) + count(DISTINCT f.job_id)) + count(*) FILTER (WHERE (f.kind = 'changed_object'::text))) AS with_finding
             FROM findings f
          )
   SELECT c.orphaned_job,
      c.missing_file,
-     ((((((((((c.invalid_status + c.completed_without_result) + c.result_without_completion) + c.processing_without_job) + c.pending_without_job) + c.lease_without_processing) + c.job_of_completed_document) + c.job_of_failed_document) + c.job_without_processing_document) + c.duplicate_live_job) + c.exhausted_pending_job),
+     (((((((((((c.invalid_status + c.completed_without_result) + c.result_without_completion) + c.processing_without_job) + c.pending_without_job) + c.lease_without_processing) + c.job_of_completed_document) + c.job_of_failed_document) + c.job_without_processing_document) + c.duplicate_live_job) + c.exhausted_pending_job) + c.broken_constraint),
          CASE
              WHEN (c.with_finding = 0) THEN 100.00
-             ELSE trunc(((100)::numeric - (((100 * c.with_finding))::numeric / (GREATEST((( SELECT count(*) AS count
+             ELSE trunc(((100)::numeric - ((100)::numeric * LEAST((1)::numeric, ((c.with_finding)::numeric / (GREATEST((( SELECT count(*) AS count
                 FROM public.documents) + ( SELECT count(*) AS count
-                FROM public.ocr_queue)), (1)::bigint))::numeric)), 2)
+                FROM public.ocr_queue)), (1)::bigint))::numeric)))), 2)
          END AS trunc,
      c.invalid_status,
      c.completed_without_result,
@@ -4795,7 +5138,9 @@ CREATE FUNCTION public.validate_database_consistency() RETURNS TABLE(orphaned_qu
      c.duplicate_live_job,
      c.exhausted_pending_job,
      c.changed_file,
-     c.shared_text
+     c.shared_text,
+     c.broken_constraint,
+     c.changed_object
     FROM counted c;
 END;
 
@@ -4807,8 +5152,10 @@ END;
 COMMENT ON FUNCTION public.validate_database_consistency() IS 'Looks at every document and job and counts findings: orphaned_queue_items (jobs without
 document), documents_without_files (by the last record_ocr_file_checks()),
 inconsistent_ocr_states (all findings about states of documents and jobs together), one
-column per kind, and data_integrity_score, the share of documents and jobs without a
-finding, 0 to 100; 100 only when there is none. find_inconsistencies() lists them,
+column per kind (broken_constraint: rows of adopted tables; changed_object: functions,
+triggers and views of the package that are not as they were loaded), and
+data_integrity_score, the share of documents and jobs without a finding, 0 to 100; 100
+only when there is none. find_inconsistencies() lists them,
 repair_database_consistency() mends what can be mended without a person.';
 
 
@@ -4822,6 +5169,7 @@ CREATE FUNCTION public.validate_ocr_consistency() RETURNS trigger
     AS $$
 declare
     v_outcome text;
+    v_observed documents;
     v_is_result_changed boolean;
 begin
     if new.ocr_claims is distinct from old.ocr_claims
@@ -4830,6 +5178,10 @@ begin
             or new.ocr_lease_token is not distinct from old.ocr_lease_token
         )
     then
+        v_observed := observe_ocr_update(old, new, 'OG004');
+        if v_observed.id is not null then
+            return v_observed;
+        end if;
         raise exception using
             errcode = 'OG004',
             message = format('ocr_claims of document %s counts its claims', old.id),
@@ -4863,6 +5215,10 @@ begin
             end if;
         end if;
         if v_outcome in ('implausible_result', 'source_mismatch') then
+            v_observed := observe_ocr_update(old, new, 'OG005');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG005',
                 message = format(
@@ -4882,6 +5238,10 @@ begin
             or (new.file_path, new.file_hash, new.file_size)
             is distinct from (old.file_path, old.file_hash, old.file_size)
         then
+            v_observed := observe_ocr_update(old, new, 'OG002');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG002',
                 message = format(
@@ -4932,6 +5292,10 @@ begin
     if old.ocr_status = 'completed' then
         if new.ocr_status = 'completed' then
             if v_is_result_changed then
+                v_observed := observe_ocr_update(old, new, 'OG003');
+                if v_observed.id is not null then
+                    return v_observed;
+                end if;
                 perform raise_final_result(old.id, 'an UPDATE would change it');
             end if;
             return new;
@@ -4942,13 +5306,17 @@ begin
                 where
                     r.document_id = old.id
                     and r.ocr_result_token is not distinct from old.ocr_result_token
-                    and r.ocr_text = old.ocr_text
+                    and r.ocr_text = coalesce(old.ocr_text, '')
             )
             or not exists (
                 select from ocr_queue as q
                 where q.document_id = old.id and q.status = 'pending'
             )
         then
+            v_observed := observe_ocr_update(old, new, 'OG003');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             perform raise_final_result(
                 old.id,
                 format(
@@ -4970,6 +5338,10 @@ begin
     end if;
 
     if v_is_result_changed then
+        v_observed := observe_ocr_update(old, new, 'OG004');
+        if v_observed.id is not null then
+            return v_observed;
+        end if;
         raise exception using
             errcode = 'OG004',
             message = format(
@@ -5015,6 +5387,10 @@ begin
             new.ocr_lease_token is null
             or new.ocr_claims is distinct from old.ocr_claims + 1
         ) then
+            v_observed := observe_ocr_update(old, new, 'OG004');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG004',
                 message = format(
@@ -5039,6 +5415,10 @@ begin
                     or (q.status = 'pending' and new.ocr_status = 'failed')
                 )
         ) then
+            v_observed := observe_ocr_update(old, new, 'OG004');
+            if v_observed.id is not null then
+                return v_observed;
+            end if;
             raise exception using
                 errcode = 'OG004',
                 message = format(
@@ -5066,169 +5446,100 @@ state change, OG005 for a result that cannot be right (G1, G2, G4, G5, G6, G8).'
 
 
 --
--- Name: write_ocr_results(public.ocr_result[]); Type: FUNCTION; Schema: public; Owner: -
+-- Name: ocr_adoption; Type: TABLE; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]) RETURNS record
-    LANGUAGE plpgsql
-    SET search_path TO 'public', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
-    SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
-    SET jit TO 'off'
-    AS $$
-declare
-    v_is_locked boolean := cardinality(p_results) > 1;
-    v_document_ids ocr_id_types.document_ids%type;
-    v_recorded_ids ocr_id_types.document_ids%type;
-    v_outer_depth constant text := coalesce(
-        current_setting('ocr_guardrails.finishing_depth', true), ''
-    );
-begin
-    if v_is_locked then
-        perform lock_ocr_offers(p_results);
-    end if;
-
-    -- See is_finishing_left_to_trigger(). Not a SET of the function: only a superuser
-    -- may give a function a setting of this kind. An assignment, since it is evaluated
-    -- without a statement of its own.
-    is_complete := set_config(
-        'ocr_guardrails.finishing_depth', pg_trigger_depth()::text, true
-    ) is null;
-    loop
-        with
-        result as (
-            update documents as d
-            set
-                ocr_status = 'completed',
-                ocr_text = r.ocr_text,
-                -- the column holds a real, which has no numbers closer to zero
-                ocr_confidence = case
-                    when r.confidence > 1e-30 then r.confidence else 0
-                end,
-                ocr_word_count = r.word_count,
-                ocr_processing_time_ms = r.processing_time_ms,
-                ocr_engine = r.engine,
-                ocr_source_hash = r.source_hash,
-                ocr_result_token = d.ocr_lease_token,
-                ocr_completed_at = clock_timestamp(),
-                updated_at = clock_timestamp()
-            from ocr_settings as s
-            cross join unnest(p_results) with ordinality as r (
-                document_id, expected_filename, ocr_text, confidence, word_count,
-                processing_time_ms, lease_token, source_hash, engine, ordinal
-            )
-            where
-                s.id
-                and d.id = r.document_id
-                and judge_ocr_result(
-                    d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
-                    d.filename, d.file_hash,
-                    r.lease_token, r.expected_filename, r.source_hash,
-                    r.ocr_text, r.confidence, r.word_count,
-                    s.require_lease_token, s.require_source_hash,
-                    s.word_count_tolerance
-                ) = 'written'
-                and find_invalid_result(
-                    r.document_id, r.expected_filename, r.ocr_text, r.confidence,
-                    r.word_count, r.processing_time_ms, r.source_hash
-                ) is null
-                and (
-                    s.foreign_text_policy <> 'refuse'
-                    or (
-                        v_is_locked
-                        and not exists (
-                            select from list_foreign_texts(
-                                d.id, d.file_hash, r.ocr_text, r.word_count,
-                                s.foreign_text_min_words
-                            )
-                        )
-                    )
-                )
-            returning
-                d.id as document_id,
-                d.ocr_engine,
-                d.ocr_processing_time_ms,
-                d.ocr_confidence,
-                d.ocr_word_count,
-                d.ocr_source_hash,
-                d.ocr_result_token,
-                r.ordinal,
-                case
-                    when s.foreign_text_policy = 'record'
-                        then (
-                            select f.id
-                            from list_foreign_texts(
-                                d.id, d.file_hash, r.ocr_text, r.word_count,
-                                s.foreign_text_min_words
-                            ) as f (id)
-                            limit 1
-                        )
-                end as foreign_id
-        ),
-        removed as (
-            delete from ocr_queue as q
-            using result as r
-            where q.document_id = r.document_id
-            returning r.*, q as job
-        ),
-        recorded as (
-            insert into ocr_job_history
-            select
-                (form_result_history(
-                    r.document_id, r.ocr_engine, r.ocr_processing_time_ms,
-                    r.ocr_confidence, r.ocr_word_count, r.ocr_source_hash,
-                    r.ocr_result_token, r.job
-                )).*
-            from removed as r
-            -- a dead job beside the live one is none of this attempt's
-            where (r.job).status <> 'failed'
-            returning document_id
-        )
-        select
-            array_agg(r.ordinal),
-            array_agg(r.document_id),
-            array_agg(r.foreign_id),
-            (select array_agg(h.document_id) from recorded as h)
-        into written, v_document_ids, foreign_ids, v_recorded_ids
-        from result as r;
-        exit when v_is_locked or written is not null;
-        -- why it was refused is to be said of a row that cannot change meanwhile
-        perform lock_ocr_offers(p_results);
-        v_is_locked := true;
-    end loop;
-    is_complete := set_config(
-        'ocr_guardrails.finishing_depth', v_outer_depth, true
-    ) is not null
-    and coalesce(cardinality(written), 0) = cardinality(p_results)
-    and coalesce(num_nonnulls(variadic foreign_ids), 0) = 0;
-
-    if cardinality(v_document_ids) > coalesce(cardinality(v_recorded_ids), 0) then
-        -- whose job was deleted under it
-        perform record_written_results(
-            array(
-                select i.id from unnest(v_document_ids) as i (id)
-                except
-                select i.id from unnest(v_recorded_ids) as i (id)
-            ),
-            null
-        );
-    end if;
-end;
-$$;
+CREATE TABLE public.ocr_adoption (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    object text NOT NULL,
+    statement text,
+    condition text,
+    undo text,
+    is_in_force boolean DEFAULT true NOT NULL,
+    listed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT check_ocr_adoption_kind CHECK ((kind = ANY (ARRAY['table'::text, 'column'::text, 'default'::text, 'index'::text, 'guard'::text, 'set aside'::text])))
+);
 
 
 --
--- Name: FUNCTION write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]); Type: COMMENT; Schema: public; Owner: -
+-- Name: TABLE ocr_adoption; Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]) IS 'Internal. Writes what judge_ocr_result(), find_invalid_result() and the search for
-foreign texts (G7) let pass, removes the jobs and writes the history; each document may
-occur once. Returns the ordinals of what was written and, beside each, a document that
-carries the same text, as far as the policy records such; is_complete when all were
-written and none has one, else record_ocr_refusals() says the rest. The documents stay
-locked. An error that the write itself raises goes through to the caller.';
+COMMENT ON TABLE public.ocr_adoption IS 'What was done to tables and objects of the application that were there before the
+package. Empty on a fresh installation.';
+
+
+--
+-- Name: COLUMN ocr_adoption.id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.id IS 'Order of the steps.';
+
+
+--
+-- Name: COLUMN ocr_adoption.kind; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.kind IS 'table (adopted), column (added), default (set where there was none), index (built),
+guard (a constraint or unique index that stands while guard_mode is enforce) or set
+aside (an object of the application under another name).';
+
+
+--
+-- Name: COLUMN ocr_adoption.object; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.object IS 'What the step is about.';
+
+
+--
+-- Name: COLUMN ocr_adoption.statement; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.statement IS 'For a guard: the statement that brings it into force.';
+
+
+--
+-- Name: COLUMN ocr_adoption.condition; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.condition IS 'For a guard that is a CHECK: what it checks.';
+
+
+--
+-- Name: COLUMN ocr_adoption.undo; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.undo IS 'The statement that takes the step back; null where there is nothing to take back.';
+
+
+--
+-- Name: COLUMN ocr_adoption.is_in_force; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.is_in_force IS 'For a guard: whether it stands now.';
+
+
+--
+-- Name: COLUMN ocr_adoption.listed_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_adoption.listed_at IS 'When the step was listed.';
+
+
+--
+-- Name: ocr_adoption_id_seq; Type: SEQUENCE; Schema: public; Owner: -
+--
+
+ALTER TABLE public.ocr_adoption ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.ocr_adoption_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 
 --
@@ -5521,6 +5832,7 @@ CREATE TABLE public.ocr_incidents (
     text_hash bigint,
     other_document_id uuid,
     detail text,
+    statement text,
     session_user_name text DEFAULT SESSION_USER NOT NULL,
     application_name text DEFAULT current_setting('application_name'::text, true),
     client_addr inet DEFAULT inet_client_addr()
@@ -5555,7 +5867,8 @@ COMMENT ON COLUMN public.ocr_incidents.created_at IS 'When the result was offere
 
 COMMENT ON COLUMN public.ocr_incidents.reason IS 'The outcome: stale_lease, lease_required, already_completed, document_missing,
 filename_mismatch, source_mismatch, implausible_result, foreign_text or
-rejected_by_database.';
+rejected_by_database; or unsafe_statement, for plain SQL that guard_mode observe let
+through.';
 
 
 --
@@ -5650,6 +5963,13 @@ COMMENT ON COLUMN public.ocr_incidents.detail IS 'The reason in words.';
 
 
 --
+-- Name: COLUMN ocr_incidents.statement; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_incidents.statement IS 'For unsafe_statement: the beginning of the client''s statement, without its literals.';
+
+
+--
 -- Name: COLUMN ocr_incidents.session_user_name; Type: COMMENT; Schema: public; Owner: -
 --
 
@@ -5682,6 +6002,171 @@ ALTER TABLE public.ocr_incidents ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+
+
+--
+-- Name: ocr_job_history; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ocr_job_history (
+    document_id uuid NOT NULL,
+    job_id uuid,
+    outcome text NOT NULL,
+    error_class text,
+    worker_id text,
+    engine text,
+    attempt integer,
+    priority integer,
+    queued_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    wait_ms bigint,
+    processing_time_ms integer,
+    confidence real,
+    word_count integer,
+    source_hash text,
+    lease_token uuid,
+    error text,
+    CONSTRAINT check_ocr_job_history_outcome CHECK ((outcome = ANY (ARRAY['written'::text, 'failed'::text, 'retry'::text, 'expired'::text, 'released'::text, 'cancelled'::text])))
+)
+PARTITION BY RANGE (finished_at);
+
+
+--
+-- Name: TABLE ocr_job_history; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.ocr_job_history IS 'Append-only: one row per finished attempt (G10). Partitioned by month of finished_at;
+outlives its document.';
+
+
+--
+-- Name: COLUMN ocr_job_history.document_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.document_id IS 'The document; no foreign key, the evidence stays when the document goes.';
+
+
+--
+-- Name: COLUMN ocr_job_history.job_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.job_id IS 'The job; null when the document had lost its job.';
+
+
+--
+-- Name: COLUMN ocr_job_history.outcome; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.outcome IS 'written; failed (dead now); retry (will be tried again); expired (the lease ran out or
+was reset); released (given back unspent); cancelled (by an operator, a requeue or a
+replaced file).';
+
+
+--
+-- Name: COLUMN ocr_job_history.error_class; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.error_class IS 'document, permanent or infrastructure, for failed and retry.';
+
+
+--
+-- Name: COLUMN ocr_job_history.worker_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.worker_id IS 'Who held the lease.';
+
+
+--
+-- Name: COLUMN ocr_job_history.engine; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.engine IS 'Name and version of the OCR engine.';
+
+
+--
+-- Name: COLUMN ocr_job_history.attempt; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.attempt IS 'Number of the attempt, from 1.';
+
+
+--
+-- Name: COLUMN ocr_job_history.priority; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.priority IS 'Priority of the job.';
+
+
+--
+-- Name: COLUMN ocr_job_history.queued_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.queued_at IS 'When the job was enqueued.';
+
+
+--
+-- Name: COLUMN ocr_job_history.started_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.started_at IS 'When the attempt was claimed.';
+
+
+--
+-- Name: COLUMN ocr_job_history.finished_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.finished_at IS 'When the attempt ended; the partition key.';
+
+
+--
+-- Name: COLUMN ocr_job_history.wait_ms; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.wait_ms IS 'From the moment the job was due to its claim, in milliseconds.';
+
+
+--
+-- Name: COLUMN ocr_job_history.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.processing_time_ms IS 'As the worker measured it for a written result, else from claim to end, in
+milliseconds.';
+
+
+--
+-- Name: COLUMN ocr_job_history.confidence; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.confidence IS 'Confidence of a written result in percent.';
+
+
+--
+-- Name: COLUMN ocr_job_history.word_count; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.word_count IS 'Words of a written result.';
+
+
+--
+-- Name: COLUMN ocr_job_history.source_hash; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.source_hash IS 'SHA-256 of the bytes that a written result was read from.';
+
+
+--
+-- Name: COLUMN ocr_job_history.lease_token; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.lease_token IS 'The lease of the attempt.';
+
+
+--
+-- Name: COLUMN ocr_job_history.error; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.error IS 'What went wrong, or who ended the attempt and why.';
 
 
 --
@@ -6416,54 +6901,6 @@ COMMENT ON COLUMN public.ocr_schema_files.loaded_at IS 'When.';
 
 
 --
--- Name: ocr_schema_objects; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.ocr_schema_objects (
-    kind text NOT NULL,
-    identity text NOT NULL,
-    definition text NOT NULL,
-    loaded_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT check_ocr_schema_object_kind CHECK ((kind = ANY (ARRAY['routine'::text, 'trigger'::text, 'view'::text, 'materialized view'::text])))
-);
-
-
---
--- Name: TABLE ocr_schema_objects; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON TABLE public.ocr_schema_objects IS 'The functions, triggers and views that the repeatable SQL files have created here.';
-
-
---
--- Name: COLUMN ocr_schema_objects.kind; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.kind IS 'What kind of object it is, in the words of DROP.';
-
-
---
--- Name: COLUMN ocr_schema_objects.identity; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.identity IS 'Its name as DROP takes it, with argument types or table, without the schema.';
-
-
---
--- Name: COLUMN ocr_schema_objects.definition; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.definition IS 'SHA-256 of the definition that PostgreSQL gave right after loading.';
-
-
---
--- Name: COLUMN ocr_schema_objects.loaded_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_schema_objects.loaded_at IS 'When it was last loaded.';
-
-
---
 -- Name: ocr_stats; Type: MATERIALIZED VIEW; Schema: public; Owner: -
 --
 
@@ -6575,6 +7012,95 @@ COMMENT ON COLUMN public.ocr_stats.refreshed_at IS 'When these figures were take
 
 
 --
+-- Name: ocr_unsafe_statements; Type: VIEW; Schema: public; Owner: -
+--
+
+CREATE VIEW public.ocr_unsafe_statements AS
+ SELECT count(*) AS statements,
+    statement,
+    detail AS change,
+        CASE
+            WHEN ((detail ~~ 'OG002%'::text) OR (detail ~~ 'OG005%'::text)) THEN 'update_ocr_safe() with the lease token from claim_ocr_jobs()'::text
+            WHEN (detail ~~ 'OG003%'::text) THEN 'requeue_document(), which keeps the old result'::text
+            WHEN (detail ~~ '% to processing%'::text) THEN 'claim_ocr_jobs()'::text
+            WHEN (detail ~~ '% to failed%'::text) THEN 'fail_ocr_job() with the lease token'::text
+            WHEN (detail ~~ '% to pending%'::text) THEN 'release_ocr_job(), retry_failed_ocr_jobs() or requeue_document()'::text
+            ELSE 'update_ocr_safe(), or leave the columns of the result alone'::text
+        END AS instead,
+    session_user_name,
+    application_name,
+    min(created_at) AS first_at,
+    max(created_at) AS last_at
+   FROM public.ocr_incidents i
+  WHERE ((reason = 'unsafe_statement'::text) AND (created_at > (now() - '7 days'::interval)))
+  GROUP BY statement, detail, session_user_name, application_name;
+
+
+--
+-- Name: VIEW ocr_unsafe_statements; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON VIEW public.ocr_unsafe_statements IS 'Statements of the last seven days that guard_mode observe let through and enforce would
+refuse, by code path: what has to change before set_guard_mode(''enforce'').';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.statements; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.statements IS 'How often it came.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.statement; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.statement IS 'The statement without its literals, its first 500 characters.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.change; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.change IS 'The error that it would get, and what it did to the document''s status.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.instead; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.instead IS 'What to call instead.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.session_user_name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.session_user_name IS 'The role that sent it.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.application_name; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.application_name IS 'The application.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.first_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.first_at IS 'When it came first.';
+
+
+--
+-- Name: COLUMN ocr_unsafe_statements.last_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_unsafe_statements.last_at IS 'When it came last.';
+
+
+--
 -- Name: ocr_worker_activity; Type: VIEW; Schema: public; Owner: -
 --
 
@@ -6660,6 +7186,22 @@ ALTER TABLE ONLY public.ocr_job_history ATTACH PARTITION public.ocr_job_history_
 
 ALTER TABLE ONLY public.documents
     ADD CONSTRAINT documents_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: ocr_adoption ocr_adoption_object_key; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ocr_adoption
+    ADD CONSTRAINT ocr_adoption_object_key UNIQUE (kind, object);
+
+
+--
+-- Name: ocr_adoption ocr_adoption_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ocr_adoption
+    ADD CONSTRAINT ocr_adoption_pkey PRIMARY KEY (id);
 
 
 --
@@ -6899,7 +7441,7 @@ ALTER INDEX public.idx_ocr_job_history_infrastructure ATTACH PARTITION public.oc
 -- Name: documents trigger_cleanup_completed_ocr_queue; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER trigger_cleanup_completed_ocr_queue AFTER UPDATE ON public.documents FOR EACH ROW WHEN (((new.ocr_completed_at IS DISTINCT FROM old.ocr_completed_at) AND public.is_finishing_left_to_trigger(new.tableoid))) EXECUTE FUNCTION public.cleanup_completed_ocr_queue();
+CREATE TRIGGER trigger_cleanup_completed_ocr_queue AFTER UPDATE ON public.documents FOR EACH ROW WHEN (((new.ocr_status = 'completed'::text) AND (old.ocr_status IS DISTINCT FROM 'completed'::text))) EXECUTE FUNCTION public.cleanup_completed_ocr_queue();
 
 
 --
@@ -6962,25 +7504,10 @@ ALTER TABLE ONLY public.ocr_queue
 
 
 --
--- Name: TYPE ocr_id_types; Type: ACL; Schema: public; Owner: -
---
-
-REVOKE ALL ON TYPE public.ocr_id_types FROM PUBLIC;
-
-
---
--- Name: TYPE ocr_result; Type: ACL; Schema: public; Owner: -
---
-
-REVOKE ALL ON TYPE public.ocr_result FROM PUBLIC;
-
-
---
 -- Name: FUNCTION acquire_lease_lock(p_name text, p_owner text, p_ttl interval); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl interval) TO ocr_operator;
 
 
 --
@@ -7002,7 +7529,6 @@ REVOKE ALL ON FUNCTION public.are_sha256_digits(p_hash text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.cancel_ocr_job(p_document_id uuid, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.cancel_ocr_job(p_document_id uuid, p_reason text) TO ocr_operator;
 
 
 --
@@ -7017,7 +7543,6 @@ REVOKE ALL ON FUNCTION public.check_lease_arguments(p_document_id uuid, p_lease_
 --
 
 REVOKE ALL ON FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer, p_lease interval, p_raise_if_closed boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer, p_lease interval, p_raise_if_closed boolean) TO ocr_worker;
 
 
 --
@@ -7039,7 +7564,6 @@ REVOKE ALL ON FUNCTION public.count_circuit_failure(p_document_id uuid, p_lease_
 --
 
 REVOKE ALL ON FUNCTION public.create_ocr_history_partitions(p_months_ahead integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.create_ocr_history_partitions(p_months_ahead integer) TO ocr_operator;
 
 
 --
@@ -7061,7 +7585,6 @@ REVOKE ALL ON FUNCTION public.end_ocr_leases(p_document_ids uuid[], p_outcome te
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) TO ocr_producer;
 
 
 --
@@ -7069,7 +7592,6 @@ GRANT ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority inte
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) TO ocr_producer;
 
 
 --
@@ -7077,7 +7599,6 @@ GRANT ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority 
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) TO ocr_producer;
 
 
 --
@@ -7085,7 +7606,6 @@ GRANT ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) TO ocr_p
 --
 
 REVOKE ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_tokens uuid[], p_lease interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_tokens uuid[], p_lease interval) TO ocr_worker;
 
 
 --
@@ -7093,7 +7613,6 @@ GRANT ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_to
 --
 
 REVOKE ALL ON FUNCTION public.fail_ocr_job(p_document_id uuid, p_lease_token uuid, p_error text, p_error_class text, p_engine text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.fail_ocr_job(p_document_id uuid, p_lease_token uuid, p_error text, p_error_class text, p_engine text) TO ocr_worker;
 
 
 --
@@ -7104,20 +7623,10 @@ REVOKE ALL ON FUNCTION public.fail_rejected_job(p_result public.ocr_result, p_er
 
 
 --
--- Name: FUNCTION find_document_files(p_after uuid, p_limit integer); Type: ACL; Schema: public; Owner: -
---
-
-REVOKE ALL ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) TO ocr_operator;
-
-
---
 -- Name: FUNCTION find_inconsistencies(p_limit integer); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.find_inconsistencies(p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_inconsistencies(p_limit integer) TO ocr_operator;
-GRANT ALL ON FUNCTION public.find_inconsistencies(p_limit integer) TO ocr_monitor;
 
 
 --
@@ -7132,22 +7641,6 @@ REVOKE ALL ON FUNCTION public.find_invalid_result(p_document_id uuid, p_expected
 --
 
 REVOKE ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_operator;
-GRANT ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_monitor;
-
-
---
--- Name: TABLE ocr_job_history; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.ocr_job_history TO ocr_operator;
-
-
---
--- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: ACL; Schema: public; Owner: -
---
-
-REVOKE ALL ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) FROM PUBLIC;
 
 
 --
@@ -7169,7 +7662,6 @@ REVOKE ALL ON FUNCTION public.hash_ocr_text(p_text text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.ingest_ocr_documents(p_files json, p_priority integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.ingest_ocr_documents(p_files json, p_priority integer) TO ocr_producer;
 
 
 --
@@ -7187,6 +7679,13 @@ REVOKE ALL ON FUNCTION public.judge_ocr_result(p_ocr_status text, p_live_token u
 
 
 --
+-- Name: FUNCTION list_broken_guards(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.list_broken_guards() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION list_foreign_texts(p_document_id uuid, p_file_hash text, p_ocr_text text, p_word_count integer, p_min_words integer); Type: ACL; Schema: public; Owner: -
 --
 
@@ -7194,11 +7693,10 @@ REVOKE ALL ON FUNCTION public.list_foreign_texts(p_document_id uuid, p_file_hash
 
 
 --
--- Name: TABLE ocr_settings; Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION list_loaded_objects(); Type: ACL; Schema: public; Owner: -
 --
 
-GRANT SELECT ON TABLE public.ocr_settings TO ocr_operator;
-GRANT SELECT ON TABLE public.ocr_settings TO ocr_monitor;
+REVOKE ALL ON FUNCTION public.list_loaded_objects() FROM PUBLIC;
 
 
 --
@@ -7234,7 +7732,6 @@ REVOKE ALL ON FUNCTION public.lock_ocr_offers(p_results public.ocr_result[]) FRO
 --
 
 REVOKE ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) TO ocr_operator;
 
 
 --
@@ -7242,6 +7739,13 @@ GRANT ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) TO o
 --
 
 REVOKE ALL ON FUNCTION public.notify_ocr_workers() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.observe_ocr_update(p_old public.documents, p_new public.documents, p_errcode text) FROM PUBLIC;
 
 
 --
@@ -7270,7 +7774,6 @@ REVOKE ALL ON FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) F
 --
 
 REVOKE ALL ON FUNCTION public.pause_ocr_queue(p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.pause_ocr_queue(p_reason text) TO ocr_operator;
 
 
 --
@@ -7299,14 +7802,13 @@ REVOKE ALL ON FUNCTION public.read_ocr_result(p_element json) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) TO ocr_operator;
 
 
 --
--- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]); Type: ACL; Schema: public; Owner: -
 --
 
-REVOKE ALL ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) FROM PUBLIC;
 
 
 --
@@ -7321,8 +7823,6 @@ REVOKE ALL ON FUNCTION public.record_written_results(p_document_ids uuid[], p_jo
 --
 
 REVOKE ALL ON FUNCTION public.refresh_ocr_stats() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.refresh_ocr_stats() TO ocr_operator;
-GRANT ALL ON FUNCTION public.refresh_ocr_stats() TO ocr_monitor;
 
 
 --
@@ -7337,7 +7837,6 @@ REVOKE ALL ON FUNCTION public.reject_argument(p_argument text, p_expected text, 
 --
 
 REVOKE ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) TO ocr_operator;
 
 
 --
@@ -7345,7 +7844,13 @@ GRANT ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) TO 
 --
 
 REVOKE ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token uuid) TO ocr_worker;
+
+
+--
+-- Name: FUNCTION repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids uuid[]) FROM PUBLIC;
 
 
 --
@@ -7353,7 +7858,6 @@ GRANT ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token u
 --
 
 REVOKE ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) TO ocr_operator;
 
 
 --
@@ -7361,7 +7865,6 @@ GRANT ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) TO o
 --
 
 REVOKE ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_token uuid, p_current integer, p_total integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_token uuid, p_current integer, p_total integer) TO ocr_worker;
 
 
 --
@@ -7369,8 +7872,6 @@ GRANT ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_tok
 --
 
 REVOKE ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) TO ocr_producer;
-GRANT ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) TO ocr_operator;
 
 
 --
@@ -7378,7 +7879,6 @@ GRANT ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text,
 --
 
 REVOKE ALL ON FUNCTION public.reset_stuck_ocr_jobs(p_threshold_minutes integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.reset_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_operator;
 
 
 --
@@ -7393,8 +7893,6 @@ REVOKE ALL ON FUNCTION public.restart_replaced_job(p_document_id uuid, p_lease_t
 --
 
 REVOKE ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) TO ocr_producer;
-GRANT ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) TO ocr_operator;
 
 
 --
@@ -7402,7 +7900,6 @@ GRANT ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) TO ocr_
 --
 
 REVOKE ALL ON FUNCTION public.resume_ocr_queue() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.resume_ocr_queue() TO ocr_operator;
 
 
 --
@@ -7410,7 +7907,6 @@ GRANT ALL ON FUNCTION public.resume_ocr_queue() TO ocr_operator;
 --
 
 REVOKE ALL ON FUNCTION public.retry_failed_ocr_jobs(p_limit integer, p_error_like text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.retry_failed_ocr_jobs(p_limit integer, p_error_like text) TO ocr_operator;
 
 
 --
@@ -7435,18 +7931,17 @@ REVOKE ALL ON FUNCTION public.set_claim_marks() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION set_guard_mode(p_mode text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.set_guard_mode(p_mode text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION set_ocr_setting(p_name text, p_value text); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) TO ocr_operator;
-
-
---
--- Name: FUNCTION settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]); Type: ACL; Schema: public; Owner: -
---
-
-REVOKE ALL ON FUNCTION public.settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]) FROM PUBLIC;
 
 
 --
@@ -7457,11 +7952,17 @@ REVOKE ALL ON FUNCTION public.start_ocr_jobs(p_document_ids uuid[], p_priority i
 
 
 --
+-- Name: FUNCTION strip_literals(p_statement text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.strip_literals(p_statement text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) TO ocr_worker;
 
 
 --
@@ -7469,7 +7970,6 @@ GRANT ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_exp
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) TO ocr_worker;
 
 
 --
@@ -7477,7 +7977,6 @@ GRANT ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) TO ocr_worker
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_filename text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_processing_time_ms integer, p_lease_token uuid, p_source_hash text, p_engine text) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_filename text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_processing_time_ms integer, p_lease_token uuid, p_source_hash text, p_engine text) TO ocr_worker;
 
 
 --
@@ -7485,8 +7984,6 @@ GRANT ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_file
 --
 
 REVOKE ALL ON FUNCTION public.validate_database_consistency() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.validate_database_consistency() TO ocr_operator;
-GRANT ALL ON FUNCTION public.validate_database_consistency() TO ocr_monitor;
 
 
 --
@@ -7494,238 +7991,6 @@ GRANT ALL ON FUNCTION public.validate_database_consistency() TO ocr_monitor;
 --
 
 REVOKE ALL ON FUNCTION public.validate_ocr_consistency() FROM PUBLIC;
-
-
---
--- Name: FUNCTION write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]); Type: ACL; Schema: public; Owner: -
---
-
-REVOKE ALL ON FUNCTION public.write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]) FROM PUBLIC;
-
-
---
--- Name: COLUMN ocr_incidents.id; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(id) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.created_at; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(created_at) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.reason; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(reason) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.document_id; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(document_id) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.job_id; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(job_id) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.worker_id; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(worker_id) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.expected_filename; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(expected_filename) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.actual_filename; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(actual_filename) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.offered_hash; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(offered_hash) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.actual_hash; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(actual_hash) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.text_length; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(text_length) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.text_hash; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(text_hash) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.other_document_id; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(other_document_id) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.detail; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(detail) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.session_user_name; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(session_user_name) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.application_name; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(application_name) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: COLUMN ocr_incidents.client_addr; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(client_addr) ON TABLE public.ocr_incidents TO ocr_operator;
-
-
---
--- Name: TABLE ocr_processing_rate; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.ocr_processing_rate TO ocr_operator;
-GRANT SELECT ON TABLE public.ocr_processing_rate TO ocr_monitor;
-
-
---
--- Name: TABLE ocr_queue_overview; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_worker;
-GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_operator;
-GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_monitor;
-
-
---
--- Name: COLUMN ocr_queue_state.paused_at; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_worker;
-GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_operator;
-GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_monitor;
-
-
---
--- Name: COLUMN ocr_queue_state.paused_by; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(paused_by) ON TABLE public.ocr_queue_state TO ocr_operator;
-GRANT SELECT(paused_by) ON TABLE public.ocr_queue_state TO ocr_monitor;
-
-
---
--- Name: COLUMN ocr_queue_state.paused_reason; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(paused_reason) ON TABLE public.ocr_queue_state TO ocr_operator;
-GRANT SELECT(paused_reason) ON TABLE public.ocr_queue_state TO ocr_monitor;
-
-
---
--- Name: COLUMN ocr_queue_state.circuit_state; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(circuit_state) ON TABLE public.ocr_queue_state TO ocr_operator;
-GRANT SELECT(circuit_state) ON TABLE public.ocr_queue_state TO ocr_monitor;
-
-
---
--- Name: COLUMN ocr_queue_state.circuit_changed_at; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(circuit_changed_at) ON TABLE public.ocr_queue_state TO ocr_operator;
-GRANT SELECT(circuit_changed_at) ON TABLE public.ocr_queue_state TO ocr_monitor;
-
-
---
--- Name: COLUMN ocr_queue_state.circuit_open_until; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(circuit_open_until) ON TABLE public.ocr_queue_state TO ocr_operator;
-GRANT SELECT(circuit_open_until) ON TABLE public.ocr_queue_state TO ocr_monitor;
-
-
---
--- Name: COLUMN ocr_queue_state.circuit_last_error; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT(circuit_last_error) ON TABLE public.ocr_queue_state TO ocr_operator;
-GRANT SELECT(circuit_last_error) ON TABLE public.ocr_queue_state TO ocr_monitor;
-
-
---
--- Name: TABLE ocr_recent_failures; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.ocr_recent_failures TO ocr_operator;
-GRANT SELECT ON TABLE public.ocr_recent_failures TO ocr_monitor;
-
-
---
--- Name: TABLE ocr_recent_incidents; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.ocr_recent_incidents TO ocr_operator;
-GRANT SELECT ON TABLE public.ocr_recent_incidents TO ocr_monitor;
-
-
---
--- Name: TABLE ocr_stats; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.ocr_stats TO ocr_operator;
-GRANT SELECT ON TABLE public.ocr_stats TO ocr_monitor;
-
-
---
--- Name: TABLE ocr_worker_activity; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.ocr_worker_activity TO ocr_operator;
-GRANT SELECT ON TABLE public.ocr_worker_activity TO ocr_monitor;
 
 
 --

@@ -22,8 +22,29 @@ drop table ocr_settings;
 drop table ocr_previous_results;
 drop table ocr_incidents;
 drop table ocr_job_history;
-drop table ocr_queue;
-drop table documents;
+-- Adopted tables stay, without the guards that stand on the settings' word; the rest
+-- is taken back by the rollback of 0000_adoption.
+do $do$
+declare
+    v_guard record;
+    v_table text;
+begin
+    for v_guard in
+        select a.undo from ocr_adoption as a where a.kind = 'guard' order by a.id desc
+    loop
+        execute v_guard.undo;
+    end loop;
+    update ocr_adoption set is_in_force = false where kind = 'guard';
+    foreach v_table in array array['ocr_queue', 'documents'] loop
+        if not exists (
+            select from ocr_adoption as a
+            where a.kind = 'table' and a.object = v_table
+        ) then
+            execute format('drop table %I', v_table);
+        end if;
+    end loop;
+end
+$do$;
 
 -- The one right of the group roles that does not go with an object. The roles stay:
 -- other databases may use them.

@@ -1,25 +1,37 @@
+-- depends: 0000_adoption
 -- Tables, types, constraints and indexes of a fresh installation.
 -- Every name is resolved through search_path, so the whole package lives in the
 -- one schema that stands first there.
+-- Where the application has one of the first two tables already, `migrate` leaves its
+-- section out and makes what the table lacks of it (ocr_guardrails.adopt); the lines
+-- that begin with "-- section:" are where it divides this file.
 
 do $do$
 begin
-    if to_regclass(format('%I.documents', current_schema())) is not null
-        or to_regclass(format('%I.ocr_queue', current_schema())) is not null
-    then
+    if exists (
+        select from pg_class as c
+        where
+            c.relnamespace = quote_ident(current_schema())::regnamespace
+            and c.relname in ('documents', 'ocr_queue')
+            and not exists (
+                select from ocr_adoption as a
+                where a.kind = 'table' and a.object = c.relname
+            )
+    ) then
         raise exception using
             errcode = 'duplicate_table',
             message = format(
                 'schema %I already has a table documents or ocr_queue',
                 current_schema()
             ),
-            detail = 'This version installs its own tables and does not adopt '
-                'existing ones yet.',
-            hint = 'Install into a schema of its own: '
-                'ocr-guardrails --schema ocr migrate';
+            detail = 'A script cannot adopt tables that are in use.',
+            hint = 'ocr-guardrails migrate adopts them; --schema NAME installs into '
+                'another schema.';
     end if;
 end
 $do$;
+
+-- section: documents
 
 create table documents (
     id uuid not null default gen_random_uuid(),
@@ -135,6 +147,8 @@ on documents (ocr_text_hash) where ocr_text_hash is not null;
 -- lets those versions share a page.
 alter table documents set (fillfactor = 80);
 
+-- section: ocr_queue
+
 create table ocr_queue (
     id uuid not null default gen_random_uuid(),
     document_id uuid not null,
@@ -155,8 +169,6 @@ create table ocr_queue (
     processing_time_ms integer,
     file_size bigint,
     constraint ocr_queue_pkey primary key (id),
-    constraint fk_ocr_queue_document_id
-    foreign key (document_id) references documents (id) on delete cascade,
     constraint check_ocr_queue_status
     check (status in ('pending', 'processing', 'failed')),
     constraint check_ocr_queue_priority
@@ -250,6 +262,8 @@ alter table ocr_queue set (
     autovacuum_analyze_scale_factor = 0.05,
     autovacuum_vacuum_cost_delay = 0
 );
+
+-- section: package
 
 create table ocr_job_history (
     document_id uuid not null,
@@ -347,6 +361,7 @@ create table ocr_incidents (
     text_hash bigint,
     other_document_id uuid,
     detail text,
+    statement text,
     session_user_name text not null default session_user,
     application_name text default current_setting('application_name', true),
     client_addr inet default inet_client_addr(),
@@ -363,7 +378,8 @@ comment on column ocr_incidents.created_at is
 comment on column ocr_incidents.reason is
 'The outcome: stale_lease, lease_required, already_completed, document_missing,
 filename_mismatch, source_mismatch, implausible_result, foreign_text or
-rejected_by_database.';
+rejected_by_database; or unsafe_statement, for plain SQL that guard_mode observe let
+through.';
 comment on column ocr_incidents.document_id is
 'The document that the result was offered for; it may be gone.';
 comment on column ocr_incidents.job_id is
@@ -390,6 +406,8 @@ comment on column ocr_incidents.other_document_id is
 'For foreign_text: a document that already carries this text.';
 comment on column ocr_incidents.detail is
 'The reason in words.';
+comment on column ocr_incidents.statement is
+'For unsafe_statement: the beginning of the client''s statement, without its literals.';
 comment on column ocr_incidents.session_user_name is
 'The role that had logged in.';
 comment on column ocr_incidents.application_name is
@@ -414,9 +432,7 @@ create table ocr_previous_results (
     reason text not null,
     set_aside_at timestamptz not null default clock_timestamp(),
     set_aside_by text not null default session_user,
-    constraint ocr_previous_results_pkey primary key (id),
-    constraint fk_ocr_previous_results_document_id
-    foreign key (document_id) references documents (id) on delete cascade
+    constraint ocr_previous_results_pkey primary key (id)
 );
 
 comment on table ocr_previous_results is
@@ -468,6 +484,7 @@ create table ocr_settings (
     foreign_text_policy text not null default 'record',
     foreign_text_min_words integer not null default 10,
     expiry_sweep_interval interval not null default '5 seconds',
+    guard_mode text not null default 'enforce',
     constraint ocr_settings_pkey primary key (id),
     constraint check_ocr_settings_one_row check (id),
     constraint check_ocr_settings_default_lease
@@ -495,7 +512,9 @@ create table ocr_settings (
         and foreign_text_min_words >= 1
     ),
     constraint check_ocr_settings_expiry_sweep_interval
-    check (expiry_sweep_interval between interval '0' and interval '1 hour')
+    check (expiry_sweep_interval between interval '0' and interval '1 hour'),
+    constraint check_ocr_settings_guard_mode
+    check (guard_mode in ('observe', 'enforce'))
 );
 
 insert into ocr_settings default values;
@@ -535,6 +554,9 @@ comment on column ocr_settings.foreign_text_min_words is
 'Shorter texts are not compared.';
 comment on column ocr_settings.expiry_sweep_interval is
 'How often claims look for expired leases.';
+comment on column ocr_settings.guard_mode is
+'What becomes of plain SQL that breaks a guarantee: enforce (refused) or observe
+(recorded as an incident, and let through). Changed by set_guard_mode().';
 
 create table ocr_queue_state (
     id boolean not null default true,
@@ -630,8 +652,6 @@ create table ocr_file_checks (
     actual_hash text,
     checked_at timestamptz not null default clock_timestamp(),
     constraint ocr_file_checks_pkey primary key (document_id),
-    constraint fk_ocr_file_checks_document_id
-    foreign key (document_id) references documents (id) on delete cascade,
     constraint check_ocr_file_checks_actual_hash
     check (octet_length(actual_hash) = 64 and actual_hash ~ '^[0-9a-f]+$')
 );
@@ -695,11 +715,13 @@ comment on column ocr_schema_files.loaded_at is
 -- fit whatever type documents.id has.
 create type ocr_id_types as (
     document_id uuid,
-    document_ids uuid[]
+    document_ids uuid[],
+    job_ids uuid[]
 );
 
 comment on type ocr_id_types is
-'Names the type of documents.id, alone and as an array, for signatures by %type.';
+'Names the types of documents.id, alone and as an array, and of ocr_queue.id as an
+array, for signatures by %type.';
 
 create type ocr_result as (
     document_id uuid,
@@ -723,6 +745,9 @@ update_ocr_batch_safe().';
 -- put together: the milliseconds since 1970 in the first six bytes of a random
 -- identifier, and the version 7 (RFC 9562) over its 4; the bits of the variant are
 -- right already.
+-- What depends on adopted tables: identifiers have the type of theirs, and a foreign
+-- key is possible where documents.id is unique by itself, which it need not be where
+-- documents is partitioned.
 do $do$
 declare
     v_identifier constant text := case
@@ -747,19 +772,141 @@ declare
             )::uuid
         $$
     end;
-begin
-    execute format(
-        'alter table documents alter column id set default %s', v_identifier
+    v_adopted constant text [] := array(
+        select a.object::text from ocr_adoption as a where a.kind = 'table'
     );
-    execute format(
-        'alter table ocr_queue alter column id set default %s', v_identifier
-    );
-    if exists (
+    v_has_lz4 constant boolean := exists (
         select from pg_settings as s
         where s.name = 'default_toast_compression' and 'lz4' = any(s.enumvals)
-    ) then
-        alter table documents alter column ocr_text set compression lz4;
+    );
+    v_document_type text;
+    v_job_type text;
+    v_column record;
+    v_table text;
+begin
+    select format_type(a.atttypid, a.atttypmod) into strict v_document_type
+    from pg_attribute as a
+    where
+        (a.attrelid, a.attname) in (
+            ('documents'::regclass, 'id'), ('ocr_queue'::regclass, 'document_id')
+        )
+        and (
+            a.attrelid::regclass::text = any(v_adopted)
+            or v_adopted = '{}'
+        )
+    order by a.attrelid = 'documents'::regclass desc
+    limit 1;
+    select format_type(a.atttypid, a.atttypmod) into strict v_job_type
+    from pg_attribute as a
+    where a.attrelid = 'ocr_queue'::regclass and a.attname = 'id';
+
+    for v_column in
+        select
+            a.attrelid::regclass as of_table,
+            a.attname,
+            case when a.attname like 'job_id%' then v_job_type else v_document_type end
+            || case when a.attndims > 0 then ' []' else '' end as wanted,
+            c.relkind
+        from pg_attribute as a
+        inner join pg_class as c on c.oid = a.attrelid
+        where
+            a.attnum > 0
+            and c.relkind in ('r', 'p', 'c')
+            and not c.relispartition
+            and (
+                (
+                    a.attrelid in (
+                        'ocr_job_history'::regclass, 'ocr_incidents'::regclass,
+                        'ocr_previous_results'::regclass, 'ocr_file_checks'::regclass,
+                        'ocr_queue_state'::regclass, 'ocr_id_types'::regclass,
+                        'ocr_result'::regclass
+                    )
+                    and a.attname in (
+                        'job_id', 'job_ids', 'document_id', 'document_ids',
+                        'other_document_id', 'circuit_probe_document_id'
+                    )
+                )
+                or (
+                    a.attrelid = 'documents'::regclass
+                    and a.attname = 'id'
+                    and 'documents' <> all(v_adopted)
+                )
+                or (
+                    a.attrelid = 'ocr_queue'::regclass
+                    and a.attname = 'document_id'
+                    and 'ocr_queue' <> all(v_adopted)
+                )
+            )
+            and replace(format_type(a.atttypid, a.atttypmod), '[]', '')
+            <> case
+                when a.attname like 'job_id%' then v_job_type else v_document_type
+            end
+    loop
+        if v_column.relkind = 'c' then
+            execute format(
+                'alter type %s alter attribute %I type %s',
+                v_column.of_table, v_column.attname, v_column.wanted
+            );
+        else
+            if v_column.attname = 'id' then
+                alter table documents alter column id drop default;
+            end if;
+            execute format(
+                'alter table %s alter column %I type %s using null',
+                v_column.of_table, v_column.attname, v_column.wanted
+            );
+        end if;
+    end loop;
+
+    foreach v_table in array array['documents', 'ocr_queue'] loop
+        if v_table = any(v_adopted) then
+            continue;
+        elsif v_table = 'ocr_queue' or v_document_type = 'uuid' then
+            execute format(
+                'alter table %I alter column id set default %s', v_table, v_identifier
+            );
+        elsif v_document_type in ('bigint', 'integer') then
+            alter table documents
+            alter column id add generated by default as identity;
+        end if;
+    end loop;
+    if v_has_lz4 then
+        if 'documents' <> all(v_adopted) then
+            alter table documents alter column ocr_text set compression lz4;
+        end if;
         alter table ocr_previous_results alter column ocr_text set compression lz4;
+    end if;
+
+    if v_adopted <> '{}' then
+        update ocr_settings set guard_mode = 'observe';
+    end if;
+
+    -- last, since it locks documents
+    if exists (
+        select from pg_index as i
+        where
+            i.indrelid = 'documents'::regclass
+            and i.indisunique
+            and i.indisvalid
+            and i.indimmediate
+            and i.indpred is null
+            and i.indnkeyatts = 1
+            and i.indkey[0] = (
+                select a.attnum from pg_attribute as a
+                where a.attrelid = 'documents'::regclass and a.attname = 'id'
+            )
+    ) then
+        foreach v_table in array array[
+            'ocr_queue', 'ocr_previous_results', 'ocr_file_checks'
+        ] loop
+            if v_table <> all(v_adopted) then
+                execute format(
+                    'alter table %I add constraint %I foreign key (document_id) '
+                    'references documents (id) on delete cascade',
+                    v_table, 'fk_' || v_table || '_document_id'
+                );
+            end if;
+        end loop;
     end if;
 end
 $do$;

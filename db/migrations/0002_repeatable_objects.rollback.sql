@@ -5,6 +5,7 @@ do $do$
 declare
     v_object record;
     v_dropped boolean;
+    v_is_locked boolean := false;
     v_message text;
     v_detail text;
 begin
@@ -13,9 +14,17 @@ begin
         for v_object in
             select o.kind, o.identity
             from ocr_schema_objects as o
+            -- triggers last: from there on the tables are locked
             order by
-                array_position(array['trigger', 'view', 'materialized view'], o.kind)
+                o.kind = 'trigger',
+                array_position(array['view', 'materialized view'], o.kind)
         loop
+            -- Whoever is in a trigger at this moment holds what goes next: it is waited
+            -- for now, once, and not with half of the locks in hand.
+            if v_object.kind = 'trigger' and not v_is_locked then
+                lock table documents, ocr_queue in access exclusive mode;
+                v_is_locked := true;
+            end if;
             begin
                 execute format(
                     'drop %s if exists %s', v_object.kind, v_object.identity

@@ -62,6 +62,9 @@ from regexp_split_to_table(
         refresh_ocr_stats               -         -       yes       yes
         validate_database_consistency   -         -       yes       yes
 
+        the owner's alone, since it takes guards away and puts them back:
+        set_guard_mode                  -         -       -         -
+
         triggers':
         cleanup_completed_ocr_queue     -         -       -         -
         hash_inserted_ocr_text          -         -       -         -
@@ -80,12 +83,15 @@ from regexp_split_to_table(
         hash_ocr_text                   -         -       -         -
         is_text_compared                -         -       -         -
         judge_ocr_result                -         -       -         -
+        list_broken_guards              -         -       -         -
         list_foreign_texts              -         -       -         -
+        list_loaded_objects             -         -       -         -
         list_ocr_findings               -         -       -         -
         lock_live_lease                 -         -       -         -
         lock_ocr_documents              -         -       -         -
         lock_ocr_offers                 -         -       -         -
         notify_ocr_workers              -         -       -         -
+        observe_ocr_update              -         -       -         -
         offer_ocr_batch                 -         -       -         -
         offer_ocr_element               -         -       -         -
         offer_ocr_results               -         -       -         -
@@ -95,12 +101,14 @@ from regexp_split_to_table(
         record_ocr_refusals             -         -       -         -
         record_written_results          -         -       -         -
         reject_argument                 -         -       -         -
+        repair_broken_rows              -         -       -         -
         restart_replaced_job            -         -       -         -
         return_expired_leases           -         -       -         -
         set_circuit_state               -         -       -         -
         set_claim_marks                 -         -       -         -
         settle_displaced_jobs           -         -       -         -
         start_ocr_jobs                  -         -       -         -
+        strip_literals                  -         -       -         -
         write_ocr_results               -         -       -         -
     $$, '\n'
 ) as t (line)
@@ -121,6 +129,8 @@ insert into of_relations values
     ('ocr_previous_results', '', '', '', ''),
     ('ocr_file_checks', '', '', '', ''),
     ('ocr_lease_locks', '', '', '', ''),
+    ('ocr_adoption', '', '', '', ''),
+    ('ocr_adoption_id_seq', '', '', '', ''),
     ('ocr_schema_files', '', '', '', ''),
     ('ocr_schema_objects', '', '', '', ''),
     ('_yoyo_log', '', '', '', ''),
@@ -139,6 +149,7 @@ insert into of_relations values
     ('ocr_recent_failures', '', '', 'SELECT', 'SELECT'),
     ('ocr_recent_incidents', '', '', 'SELECT', 'SELECT'),
     ('ocr_stats', '', '', 'SELECT', 'SELECT'),
+    ('ocr_unsafe_statements', '', '', 'SELECT', 'SELECT'),
     ('ocr_worker_activity', '', '', 'SELECT', 'SELECT'),
     ('ocr_settings', '', '', 'SELECT', 'SELECT'),
     ('ocr_job_history', '', '', 'SELECT', ''),
@@ -146,8 +157,8 @@ insert into of_relations values
     ('ocr_incidents', '', '',
         'SELECT (actual_filename, actual_hash, application_name, client_addr, '
         'created_at, detail, document_id, expected_filename, id, job_id, offered_hash, '
-        'other_document_id, reason, session_user_name, text_hash, text_length, '
-        'worker_id)',
+        'other_document_id, reason, session_user_name, statement, text_hash, '
+        'text_length, worker_id)',
         ''),
     -- all but the probe
     ('ocr_queue_state', '', 'SELECT (paused_at)',

@@ -85,6 +85,8 @@ values
 ('ocr_settings', 'foreign_text_policy = ''delete''', 'check_ocr_settings_foreign_text'),
 ('ocr_settings', 'foreign_text_min_words = 0', 'check_ocr_settings_foreign_text'),
 ('ocr_settings', 'expiry_sweep_interval = ''2 hours''', 'check_ocr_settings_expiry_sweep_interval'),
+('ocr_settings', 'guard_mode = ''off''', 'check_ocr_settings_guard_mode'),
+('ocr_settings', 'guard_mode = null', 'not null'),
 ('ocr_queue_state', 'id = false', 'check_ocr_queue_state_one_row'),
 ('ocr_queue_state', 'circuit_state = ''broken''', 'check_ocr_queue_state_circuit'),
 ('ocr_queue_state', 'circuit_state = ''open''', 'check_ocr_queue_state_circuit'),
@@ -214,14 +216,15 @@ select results_eq(
             s.backoff_base, s.backoff_cap, s.circuit_threshold, s.circuit_window,
             s.circuit_cooldown, s.require_lease_token, s.require_source_hash,
             s.word_count_tolerance, s.foreign_text_policy, s.foreign_text_min_words,
-            s.expiry_sweep_interval
+            s.expiry_sweep_interval, s.guard_mode
         from ocr_settings as s
     $$,
     $$
         values (
             interval '5 minutes', 3, null::integer, interval '10 seconds',
             interval '1 hour', 10, interval '1 minute', interval '30 seconds',
-            false, false, null::numeric, 'record', 10, interval '5 seconds'
+            false, false, null::numeric, 'record', 10, interval '5 seconds',
+            'enforce'
         )
     $$,
     'the default settings'

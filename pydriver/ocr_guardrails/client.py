@@ -14,7 +14,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, LiteralString, TypeVar
 from uuid import UUID
 
 from psycopg import Connection, Cursor, sql
@@ -529,6 +529,14 @@ class Guardrails:
     def set_ocr_setting(self, name: str, value: str | None) -> None:
         """Change a setting; None is NULL. Calls ``set_ocr_setting``."""
         self._scalar("set_ocr_setting", p_name=name, p_value=value)
+
+    def set_guard_mode(self, mode: Literal["observe", "enforce"]) -> str:
+        """Observe or enforce on adopted tables; the mode before.
+
+        To enforce on large tables ``ocr_guardrails.adopt.enforce`` goes before it,
+        which keeps the locks short. Calls ``set_guard_mode``.
+        """
+        return str(self._scalar("set_guard_mode", p_mode=mode))
 
     def lock_resource(self, name: str, *, timeout: timedelta | None = None) -> bool:
         """Take a named lock that is held to the end of the transaction.

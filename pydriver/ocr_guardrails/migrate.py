@@ -41,18 +41,15 @@ from yoyo.migrations import (
     read_migrations,
 )
 
-from ocr_guardrails import sqlfiles
+from ocr_guardrails import adopt, sqlfiles
+from ocr_guardrails.adopt import MigrateError as MigrateError
 from ocr_guardrails.connection import is_pooled, resolve_dsn
 
 LOCK_TIMEOUT = 120.0
-_FIRST = "0001_schema"
+_FIRST = adopt.MIGRATION
 _YOYO_TABLES = ("_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock")
 
 Report = Callable[[str], None]
-
-
-class MigrateError(Exception):
-    """The database cannot be migrated as it is; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +242,8 @@ def _open(
     with connection:
         _refuse_pooler(connection)
         connection.execute("set client_min_messages to warning")
+        # Whoever waits behind us waits no longer than we do.
+        connection.execute(f"set lock_timeout to '{adopt.LOCK_TIMEOUT * 1000:.0f}ms'")
         with suppress(psycopg.DatabaseError):  # not on every platform
             # The lock of a killed run ends as soon as the server notices, and not when
             # the statement that it was in the middle of does.
@@ -269,14 +268,16 @@ def _refuse_pooler(connection: psycopg.Connection[Any]) -> None:
         )
 
 
-def _check_foreign(backend: _Backend, applied: Sequence[str]) -> None:
-    """Refuse to go on where a migration of this name was another application's."""
-    if _FIRST not in applied:
-        return
+def _is_installed(backend: _Backend) -> bool:
     found = backend.execute(
         "select to_regclass(quote_ident(current_schema()) || '.ocr_schema_files')"
     ).fetchone()
-    if found[0] is None:
+    return found[0] is not None
+
+
+def _check_foreign(backend: _Backend, applied: Sequence[str]) -> None:
+    """Refuse to go on where a migration of this name was another application's."""
+    if _FIRST in applied and not _is_installed(backend):
         raise MigrateError(
             f"yoyo's table in schema {backend.schema!r} says that {_FIRST} is applied, "
             "and the tables of OCR Guardrails are not there. It may be a migration of "
@@ -302,6 +303,34 @@ def _yoyo_is_there(connection: psycopg.Connection[Any], schema: str) -> bool:
         [schema, default_migration_table],
     ).fetchone()
     return found is not None
+
+
+def _adopt(backend: _Backend, migration: Migration, root: Path, report: Report) -> None:
+    """The first migration where the application has one of its tables already."""
+    there = adopt.adopt(backend.connection, root, report)
+
+    def apply_remaining() -> None:
+        with backend.transaction():
+            backend.connection.execute(adopt.remaining(root, there).encode())
+            backend.log_migration(migration, "apply")
+            backend.mark_one(migration, log=False)
+
+    adopt.with_retries(apply_remaining, report, migration.id)
+
+
+def _tell_adopted(connection: psycopg.Connection[Any], report: Report) -> None:
+    for row in connection.execute(
+        "select object from ocr_adoption where kind = 'set aside' order by id"
+    ):
+        report(f"set aside until a rollback: {row[0]}")
+    observed = connection.execute(
+        "select from ocr_settings where guard_mode = 'observe'"
+    ).fetchone()
+    if observed is not None:
+        report(
+            "tables were adopted, and guard_mode is observe: see check, repair, "
+            "adoption-report and guard-mode"
+        )
 
 
 def _post_apply(backend: _Backend, migrations: MigrationList) -> None:
@@ -334,13 +363,25 @@ def migrate(
         if not _schema_exists(connection, schema):
             connection.execute(sqlfiles.create_schema_statement(schema))
             report(f"created schema {schema}")
+        if not _is_installed(backend):
+            adopt.check(connection, root)
         backend.init_database()
         pending = backend.to_apply(migrations)
         _check_foreign(backend, _applied_ids(backend))
         for migration in pending:
-            backend.apply_one(migration)
+            if migration.id == _FIRST and adopt.tables_there(connection):
+                _adopt(backend, migration, root, report)
+            else:
+                adopt.with_retries(
+                    lambda migration=migration: backend.apply_one(migration),  # type: ignore[misc]
+                    report,
+                    migration.id,
+                )
             report(f"applied {migration.id}")
-        _post_apply(backend, migrations)
+        adopt.with_retries(
+            lambda: _post_apply(backend, migrations), report, "functions and triggers"
+        )
+        _tell_adopted(connection, report)
         report(f"loaded {len(files)} files of functions, triggers and views")
         return Changed([m.id for m in pending], len(files))
 
@@ -375,12 +416,17 @@ def rollback(
         applied = list(backend.to_rollback(migrations))
         after = {m.id for m in migrations if keep is None or m.id > keep.id}
         undo = [m for m in applied if m.id in after]
-        with _all_or_nothing(backend, undo):
-            if undo and keep is not None:
-                _drop_objects(backend, root)
-            for migration in undo:
-                backend.rollback_one(migration)
-                report(f"rolled back {migration.id}")
+
+        def roll_back() -> None:
+            with _all_or_nothing(backend, undo):
+                if undo and keep is not None:
+                    _drop_objects(backend, root)
+                for migration in undo:
+                    backend.rollback_one(migration)
+
+        adopt.with_retries(roll_back, report, "rollback")
+        for migration in undo:
+            report(f"rolled back {migration.id}")
         if keep is None:
             ours = [m.id for m in [*migrations, *migrations.post_apply]]
             _drop_yoyo_tables(backend, ours)

@@ -135,6 +135,8 @@ begin atomic
                     when j.status = 'failed' then null
                     when j.document_status = 'completed'
                         then 'job_of_completed_document'
+                    -- a status that only an adopted table can hold
+                    when (j.status in ('pending', 'processing')) is not true then null
                     when
                         j.document_id in (
                             select l.document_id
@@ -254,9 +256,40 @@ begin atomic
     where
         s.id
         and t.ocr_word_count >= s.foreign_text_min_words
-        and (t.known_files < t.documents or t.one_file <> t.another_file);
+        and (t.known_files < t.documents or t.one_file <> t.another_file)
+    union all
+    select
+        'broken_constraint',
+        b.document_id,
+        b.job_id,
+        format('it breaks %s', b.constraint_name)
+    from list_broken_guards() as b
+    where
+        -- unset is listed as both: whether there is a remedy is for the repair to see
+        (
+            b.job_id is not null
+            or b.document_id not in (
+                select w.id
+                from wrong_document as w
+                where w.kind is not null and w.ocr_status is not null
+            )
+        )
+        and (b.job_id not in (select w.id from wrong_job as w)) is not false
+    union all
+    select
+        'changed_object',
+        null,
+        null,
+        format(
+            'the %s %s is %s', s.kind, s.identity,
+            case when o.identity is null then 'missing' else 'another one' end
+        )
+    from ocr_schema_objects as s
+    left join list_loaded_objects() as o
+        on o.kind = s.kind and o.identity = s.identity
+    where o.definition is distinct from s.definition;
 end;
 
 comment on function list_ocr_findings is
-'Internal. Every finding about documents, jobs and files: kind, document, job, in
-words.';
+'Internal. Every finding about documents, jobs, files and the package''s own objects:
+kind, document, job, in words.';

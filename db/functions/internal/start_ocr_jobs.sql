@@ -39,12 +39,12 @@ begin
     cross join ocr_settings as s
     where d.id = any(p_document_ids) and s.id
     order by d.created_at, d.id
-    on conflict (document_id) where status in ('pending', 'processing') do nothing;
+    on conflict do nothing;
     get diagnostics v_count = row_count;
 
     update documents as d
     set ocr_status = 'pending', ocr_error = null, updated_at = clock_timestamp()
-    where d.id = any(p_document_ids) and d.ocr_status <> 'pending';
+    where d.id = any(p_document_ids) and d.ocr_status is distinct from 'pending';
 
     if p_run_after <= clock_timestamp() then
         perform notify_ocr_workers();

@@ -42,6 +42,8 @@ begin
             when 'job_without_processing_document' then 'put the job back to pending'
             when 'job_of_failed_document' then 'put the document back to pending'
             when 'exhausted_pending_job' then 'fail job and document'
+            when 'broken_constraint' then 'put right what has one right value'
+            when 'changed_object' then 'none: migrate loads it again'
             when 'replaced_file_result'
                 then 'none: requeue_document() reads the new file'
             when 'completed_without_result' then 'none: decide whether to requeue it'
@@ -91,7 +93,14 @@ begin
                 where
                     q.id = any(v_case.job_ids)
                     and q.document_id = any(v_locked)
-                    and q.status = 'pending';
+                    and (
+                        q.status = 'pending'
+                        -- claimed without a lease, and that a long time ago
+                        or (
+                            q.lease_expires_at is null
+                            and (q.started_at >= now() - interval '1 hour') is not true
+                        )
+                    );
                 get diagnostics affected = row_count;
             when 'processing_without_job' then
                 perform from end_ocr_leases(
@@ -176,6 +185,8 @@ begin
                     ocr_error = coalesce(d.ocr_error, 'attempts are used up'),
                     updated_at = clock_timestamp()
                 where d.id = any(v_locked) and d.ocr_status = 'pending';
+            when 'broken_constraint' then
+                affected := repair_broken_rows(v_locked, v_case.job_ids);
         end case;
         return next;
     end loop;

@@ -14,6 +14,13 @@ as $function$
 declare
     v_constraint text;
 begin
+    if p_name = 'guard_mode' then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = 'guard_mode is more than a setting',
+            detail = 'Constraints come and go with it.',
+            hint = 'Call set_guard_mode().';
+    end if;
     if p_name is null or p_name = 'id' or not exists (
         select from pg_attribute as a
         where
@@ -31,7 +38,7 @@ begin
                     a.attrelid = 'ocr_settings'::regclass
                     and a.attnum > 0
                     and not a.attisdropped
-                    and a.attname <> 'id'
+                    and a.attname not in ('id', 'guard_mode')
             ),
             p_name
         );

@@ -20,7 +20,9 @@ returns table (
     duplicate_live_job bigint,
     exhausted_pending_job bigint,
     changed_file bigint,
-    shared_text bigint
+    shared_text bigint,
+    broken_constraint bigint,
+    changed_object bigint
 )
 language sql
 stable
@@ -64,8 +66,11 @@ begin atomic
                 as exhausted_pending_job,
             count(*) filter (where f.kind = 'changed_file') as changed_file,
             count(*) filter (where f.kind = 'shared_text') as shared_text,
+            count(*) filter (where f.kind = 'broken_constraint') as broken_constraint,
+            count(*) filter (where f.kind = 'changed_object') as changed_object,
             count(distinct f.document_id) filter (where f.job_id is null)
-            + count(distinct f.job_id) as with_finding
+            + count(distinct f.job_id)
+            + count(*) filter (where f.kind = 'changed_object') as with_finding
         from findings as f
     )
     select
@@ -75,18 +80,18 @@ begin atomic
         + c.processing_without_job + c.pending_without_job + c.lease_without_processing
         + c.job_of_completed_document + c.job_of_failed_document
         + c.job_without_processing_document + c.duplicate_live_job
-        + c.exhausted_pending_job,
+        + c.exhausted_pending_job + c.broken_constraint,
         -- cut, not rounded: 100 means that there is no finding
         case
             when c.with_finding = 0
                 then 100.00
             else
                 trunc(
-                    100 - 100 * c.with_finding / greatest(
+                    100 - 100 * least(1, c.with_finding / greatest(
                         (select count(*) from documents)
                         + (select count(*) from ocr_queue),
                         1
-                    )::numeric,
+                    )::numeric),
                     2
                 )
         end,
@@ -103,7 +108,9 @@ begin atomic
         c.duplicate_live_job,
         c.exhausted_pending_job,
         c.changed_file,
-        c.shared_text
+        c.shared_text,
+        c.broken_constraint,
+        c.changed_object
     from counted as c;
 end;
 
@@ -111,6 +118,8 @@ comment on function validate_database_consistency is
 'Looks at every document and job and counts findings: orphaned_queue_items (jobs without
 document), documents_without_files (by the last record_ocr_file_checks()),
 inconsistent_ocr_states (all findings about states of documents and jobs together), one
-column per kind, and data_integrity_score, the share of documents and jobs without a
-finding, 0 to 100; 100 only when there is none. find_inconsistencies() lists them,
+column per kind (broken_constraint: rows of adopted tables; changed_object: functions,
+triggers and views of the package that are not as they were loaded), and
+data_integrity_score, the share of documents and jobs without a finding, 0 to 100; 100
+only when there is none. find_inconsistencies() lists them,
 repair_database_consistency() mends what can be mended without a person.';

@@ -52,7 +52,7 @@ begin
         (array_agg(a.id) filter (where d.id is null))[1],
         (array_agg(a.id) filter (where d.ocr_status = 'completed'))[1],
         array_agg(distinct d.id) filter (
-            where q.id is null and d.ocr_status <> 'processing'
+            where q.id is null and d.ocr_status is distinct from 'processing'
         ),
         array_agg(distinct d.id) filter (
             where q.id is null and d.ocr_status = 'processing'

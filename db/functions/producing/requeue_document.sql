@@ -48,10 +48,14 @@ begin
             ocr_result_token, reason
         )
         values (
-            v_document.id, v_document.ocr_text, v_document.ocr_confidence,
-            v_document.ocr_word_count, v_document.ocr_processing_time_ms,
+            -- an adopted table may hold half a result
+            v_document.id, coalesce(v_document.ocr_text, ''),
+            coalesce(v_document.ocr_confidence, 0),
+            coalesce(v_document.ocr_word_count, 0),
+            v_document.ocr_processing_time_ms,
             v_document.ocr_engine, v_document.ocr_source_hash,
-            v_document.ocr_completed_at, v_document.ocr_result_token, p_reason
+            coalesce(v_document.ocr_completed_at, v_document.updated_at, now()),
+            v_document.ocr_result_token, p_reason
         );
     elsif v_document.ocr_status = 'processing' then
         perform from end_ocr_leases(

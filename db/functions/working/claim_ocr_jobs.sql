@@ -182,7 +182,9 @@ begin
                 progress_current = null,
                 progress_total = null
             from picked as p
-            where q.id = p.id and p.ocr_status in ('pending', 'failed')
+            where
+                q.id = p.id
+                and (p.ocr_status in ('completed', 'processing')) is not true
             returning
                 q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
                 q.lease_expires_at, q.run_after
@@ -204,11 +206,12 @@ begin
         select
             c.job_id,
             c.id,
-            c.filename,
-            c.file_path,
-            c.file_hash,
-            c.file_size,
-            c.mime_type,
+            -- an adopted table may have them as varchar and integer
+            c.filename::text,
+            c.file_path::text,
+            c.file_hash::text,
+            c.file_size::bigint,
+            c.mime_type::text,
             c.priority,
             c.attempts,
             c.max_attempts,

@@ -18,7 +18,7 @@ values
 ('ocr_queue', 'id, document_id, status, priority, attempts, max_attempts, run_after, created_at', 'id'),
 ('ocr_queue_state', 'id, circuit_state, circuit_changed_at', 'id'),
 ('ocr_schema_files', 'path, checksum, loaded_at', 'path'),
-('ocr_settings', 'id, default_lease, default_max_attempts, backoff_base, backoff_cap, circuit_threshold, circuit_window, circuit_cooldown, require_lease_token, require_source_hash, foreign_text_policy, foreign_text_min_words, expiry_sweep_interval', 'id');
+('ocr_settings', 'id, default_lease, default_max_attempts, backoff_base, backoff_cap, circuit_threshold, circuit_window, circuit_cooldown, require_lease_token, require_source_hash, foreign_text_policy, foreign_text_min_words, expiry_sweep_interval, guard_mode', 'id');
 
 select is(
     (

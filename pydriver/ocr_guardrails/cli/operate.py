@@ -306,6 +306,7 @@ _REASONS = {
     "implausible_result": "A result that cannot be right was refused",
     "foreign_text": "A text that stands on another document, too",
     "rejected_by_database": "A result was rejected by the database",
+    "unsafe_statement": "A statement that enforce would refuse",
 }
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import click
 
+from ocr_guardrails import adopt, sqlfiles
 from ocr_guardrails import migrate as migrations
-from ocr_guardrails import sqlfiles
 from ocr_guardrails.cli import Context
+from ocr_guardrails.cli.output import print_json, safe
+from ocr_guardrails.client import Guardrails
 from ocr_guardrails.connection import configured_dsn, with_schema
 
 
@@ -153,4 +155,68 @@ def psql(context: Context, arguments: tuple[str, ...]) -> None:
     sys.exit(subprocess.run(command, env=os.environ, check=False).returncode)
 
 
-commands: list[click.Command] = [migrate, rollback, status, sql, psql]
+@click.command("guard-mode")
+@click.argument("mode", required=False, type=click.Choice(["observe", "enforce"]))
+@click.pass_obj
+def guard_mode(context: Context, mode: str | None) -> None:
+    """Show what becomes of unsafe SQL on adopted tables, or set it.
+
+    observe records it, enforce refuses it. To enforce takes no lock that the
+    application would notice; it is refused while there are rows that it would strand.
+    Exit code 1 if a constraint is broken by some row.
+    """
+    broken: list[str] = []
+    with context.connect(autocommit=True) as connection:
+        if mode == "enforce":
+            broken = adopt.enforce(connection, _report(context))
+        elif mode is not None:
+            connection.execute("select set_guard_mode(%s)", [mode])
+        found = connection.execute("select guard_mode from ocr_settings").fetchone()
+    now = found[0] if found else None
+    if context.json:
+        click.echo(json.dumps({"guard_mode": now, "not_validated": broken}))
+    else:
+        click.echo(f"guard_mode is {now}")
+    if broken:
+        sys.exit(1)
+
+
+@click.command("adoption-report")
+@click.pass_obj
+def adoption_report(context: Context) -> None:
+    """Tell which code paths still change documents by unsafe SQL, by count.
+
+    Of the last seven days; exit code 1 if there are any.
+    """
+    with context.connect(autocommit=True) as connection:
+        guardrails = Guardrails(connection)
+        rows = guardrails.read("ocr_unsafe_statements", latest_by="statements")
+        (settings,) = guardrails.read("ocr_settings", columns=["guard_mode"])
+    if context.json:
+        print_json({**settings, "statements": rows})
+    else:
+        click.echo(f"guard_mode is {settings['guard_mode']}")
+        if not rows:
+            click.echo("No unsafe statement in the last seven days.")
+        for row in rows:
+            click.echo(
+                f"\n{row['statements']} x {row['change']}\n"
+                f"  by {row['session_user_name']}, application "
+                f"{safe(row['application_name'] or 'without a name').plain}, "
+                f"last at {row['last_at']:%Y-%m-%d %H:%M:%S}\n"
+                f"  {safe(row['statement']).plain}\n"
+                f"  instead: {row['instead']}"
+            )
+    if rows:
+        sys.exit(1)
+
+
+commands: list[click.Command] = [
+    migrate,
+    rollback,
+    status,
+    guard_mode,
+    adoption_report,
+    sql,
+    psql,
+]

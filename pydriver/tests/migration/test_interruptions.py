@@ -97,7 +97,7 @@ def test_a_killed_rollback_can_be_repeated(
     text = slow.read_text()
     migrate(empty_database, root=db_copy)
     installed = dump(empty_database)
-    slow.write_text(text.replace("drop table ocr_queue;", "select pg_sleep(600);"))
+    slow.write_text(text.replace("drop table ocr_incidents;", "select pg_sleep(600);"))
     with process(empty_database, db_copy, "rollback") as killed:
         wait_for(empty_database, ASLEEP)
         killed.kill()

@@ -73,7 +73,7 @@ def test_migrate_twice_changes_nothing(
     first = migrate(empty_database, schema)
     before = dump(empty_database)
     second = migrate(empty_database, schema)
-    assert first.migrations[0] == "0001_schema"
+    assert first.migrations[0] == "0000_adoption"
     assert second.migrations == []
     assert dump(empty_database) == before
     assert status(empty_database, schema).up_to_date
@@ -271,10 +271,17 @@ def test_functions_of_the_application_stay(empty_database: str, dump: Dump) -> N
             " as $$ select a $$"
         )
     before = dump(empty_database)
-    # Ours are commented by name alone, which two of one name make ambiguous; that is
-    # for the person who installs to settle.
-    with pytest.raises(psycopg.errors.AmbiguousFunction):
-        migrate(empty_database)
+    migrate(empty_database)
+    assert status(empty_database).up_to_date
+    with psycopg.connect(empty_database) as connection:
+        found = connection.execute("select object, undo from ocr_adoption").fetchall()
+    assert found == [
+        (
+            "routine claim_ocr_jobs(point)",
+            "alter routine ocr_set_aside_claim_ocr_jobs(a point)"
+            " rename to claim_ocr_jobs",
+        )
+    ]
     rollback(empty_database)
     assert dump(empty_database) == before
 
@@ -419,9 +426,9 @@ def test_errors_of_the_database_are_told_without_a_traceback(
     empty_database: str, db_copy: Path
 ) -> None:
     with psycopg.connect(empty_database) as connection:
-        connection.execute("create table documents (id integer)")
+        connection.execute("create table ocr_stats (id integer)")
     done = run_cli("--dsn", empty_database, "migrate")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: schema public already has a table")
+    assert done.stderr.startswith("error: the schema has a table ocr_stats")
     assert "\nHINT: " in done.stderr
     assert "Traceback" not in done.stderr

@@ -25,6 +25,8 @@ def root(tmp_path: Path) -> Path:
         "functions/internal/z.sql": "-- z",
         "functions/operating/o.sql": "-- o",
         "functions/producing/p.sql": "-- p",
+        # the loader reads its query there
+        "functions/internal/list_loaded_objects.sql": "$function$select$function$",
         "views/v.sql": "-- v",
         "triggers/t.sql": "-- t",
         "tests/never.sql": "-- never",
@@ -40,16 +42,17 @@ def root(tmp_path: Path) -> Path:
 def test_the_order_of_loading(root: Path) -> None:
     files = sqlfiles.repeatable_files(root)
     assert [file.path for file in files] == [
+        "functions/internal/list_loaded_objects.sql",
         "functions/internal/z.sql",
         "functions/producing/p.sql",
         "functions/working/a.sql",
         "functions/working/b.sql",
         "functions/operating/o.sql",
-        "triggers/t.sql",
         "views/v.sql",
+        "triggers/t.sql",
         "privileges.sql",
     ]
-    assert files[0].text == "-- z"
+    assert files[1].text == "-- z"
 
 
 def test_a_file_that_would_never_be_loaded_is_an_error(root: Path) -> None:

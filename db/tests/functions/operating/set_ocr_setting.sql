@@ -43,7 +43,7 @@ values
 select plan(
     (select count(*)::integer from good)
     + (select count(*)::integer from bad)
-    + 13
+    + 14
 );
 
 create function pg_temp.get_setting(p_name text)
@@ -110,7 +110,7 @@ select throws_ok(
         from pg_attribute as a
         where
             a.attrelid = 'ocr_settings'::regclass and a.attnum > 0
-            and not a.attisdropped and a.attname <> 'id'
+            and not a.attisdropped and a.attname not in ('id', 'guard_mode')
     ) || ', not ' || coalesce(c.name, 'null'),
     format('there is no setting %s', coalesce(c.name, 'null'))
 )
@@ -134,6 +134,13 @@ select is(
 select throws_ok(
     $$select set_ocr_setting('filename', 'a')$$, '22023', null,
     'a column of another table is no setting'
+);
+
+select throws_ok(
+    $$select set_ocr_setting('guard_mode', 'observe')$$,
+    '55000',
+    'guard_mode is more than a setting',
+    'guard_mode has a function of its own'
 );
 
 select * from finish();

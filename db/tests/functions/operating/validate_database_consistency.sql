@@ -50,7 +50,8 @@ select is(
         "lease_without_processing": 1, "replaced_file_result": 1,
         "job_of_completed_document": 1, "job_of_failed_document": 1,
         "job_without_processing_document": 1, "duplicate_live_job": 1,
-        "exhausted_pending_job": 1, "changed_file": 1, "shared_text": 2
+        "exhausted_pending_job": 1, "changed_file": 1, "shared_text": 2,
+        "broken_constraint": 0, "changed_object": 0
     }$$::jsonb,
     'every kind of finding is counted, each once'
 );
