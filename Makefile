@@ -7,6 +7,8 @@ SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup.sh
 # A second run has nothing to set up, unless what is to be installed has changed.
 READY := $(VENV)/.ready-
 INPUTS := pyproject.toml scripts/setup.sh
+# npm writes this file last.
+EXAMPLES := examples/node/node_modules/.package-lock.json
 BENCH := $(BIN)/python -m bench
 TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
@@ -40,7 +42,7 @@ help:
 demo: $(READY)demo
 	@$(BIN)/ocr-guardrails demo $(if $(DOCS),--docs "$(DOCS)")
 
-test: system $(READY)test
+test: system $(READY)test $(EXAMPLES)
 	@$(TEST)
 
 test-pgtap: system $(READY)test
@@ -49,7 +51,7 @@ test-pgtap: system $(READY)test
 test-isolation: system $(READY)test
 	@$(TEST) --suite isolation
 
-test-python: system $(READY)test
+test-python: system $(READY)test $(EXAMPLES)
 	@$(TEST) --suite python
 
 test-migrations: system $(READY)test
@@ -114,7 +116,7 @@ system:
 
 clean:
 	rm -rf $(VENV) .test-logs .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis \
-	    build dist bench/systems/node/node_modules
+	    build dist bench/systems/node/node_modules examples/node/node_modules
 	find pydriver scripts db bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY)demo: $(INPUTS)
@@ -124,6 +126,9 @@ $(READY)demo: $(INPUTS)
 $(READY)test: $(INPUTS)
 	@$(SETUP) venv test,embedded,ocr,demo
 	@touch $@
+
+$(EXAMPLES): examples/node/package-lock.json | $(READY)test
+	@$(SETUP) examples
 
 $(READY)bench: $(INPUTS) bench/systems/node/package-lock.json
 	@$(SETUP) peers
