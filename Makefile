@@ -14,8 +14,8 @@ TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
-    lint format checksums schema reference system clean mutation test-model chaos proof \
-    soak bench bench-full
+    lint format checksums schema reference system proof-tools clean mutation \
+    test-model chaos proof soak bench bench-full
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -25,7 +25,7 @@ help:
 	@echo 'make test-isolation   only the races       (ONLY=claim_against_delete)'
 	@echo 'make test-python      only pytest          (ONLY=pydriver/tests/unit)'
 	@echo 'make test-migrations  only the migrations'
-	@echo 'make proof            the protocol as a model, and faults (a quick round)'
+	@echo 'make proof            the protocol as a model, and faults (a quick round, minutes)'
 	@echo 'make test-model       only the model, checked by spin'
 	@echo 'make chaos            faults, PgBouncer, upgrade under load (ARGS=--quick)'
 	@echo 'make soak             the search for counterexamples, for ten minutes'
@@ -68,10 +68,10 @@ format: $(READY)lint
 checksums: $(READY)demo
 	@$(BIN)/python -m ocr_guardrails.sqlfiles
 
-test-model: $(READY)test
+test-model: proof-tools $(READY)test
 	@$(BIN)/python scripts/check_model.py $(ARGS)
 
-chaos: system $(READY)test
+chaos: system proof-tools $(READY)test
 	@$(BIN)/python scripts/chaos.py $(ARGS)
 
 soak: system $(READY)test
@@ -114,9 +114,13 @@ reference: $(READY)test
 system:
 	@$(SETUP) system
 
+proof-tools:
+	@$(SETUP) proof
+
 clean:
 	rm -rf $(VENV) .test-logs .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis \
-	    build dist bench/systems/node/node_modules examples/node/node_modules
+	    build dist bench/systems/node/node_modules examples/node/node_modules \
+	    examples/rust/target
 	find pydriver scripts db bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY)demo: $(INPUTS)
