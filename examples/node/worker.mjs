@@ -2,8 +2,8 @@
 //
 //   node worker.mjs [COMMAND [ARGUMENT…]]
 //
-// COMMAND reads a page as ../tesseract.sh does. The database is that of DATABASE_URL, or
-// of PGHOST and the other PG* variables. SIGTERM gives back what is not finished.
+// COMMAND reads a page as ../tesseract.sh does. The database is that of DATABASE_URL,
+// or of PGHOST and the other PG* variables. SIGTERM gives back what is not finished.
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -36,7 +36,7 @@ for (const name of ["SIGTERM", "SIGINT"]) {
   process.once(name, () => stopping.abort());
 }
 
-/** Whether the same call may succeed later: no connection, no room, a lock, a restart. */
+/** Whether the call may succeed later: no connection, no room, a lock, a restart. */
 function isPassing(error) {
   return (
     !(error instanceof pg.DatabaseError) || /^(08|40|53|55P03|57)/.test(error.code)
@@ -45,10 +45,10 @@ function isPassing(error) {
 
 /** Calls a function of the database; again and again while the database is away.
  *
- * A connection that is lost may have been lost after the COMMIT. Repeating is safe: under
- * the same lease token a result that stands already is answered with already_written, and
- * every other call changes nothing a second time. What a repeated claim does not know of
- * goes back to the queue when its lease expires.
+ * A connection that is lost may have been lost after the COMMIT. Repeating is safe:
+ * under the same lease token a result that stands already is answered with
+ * already_written, and every other call changes nothing a second time. What a repeated
+ * claim does not know of goes back to the queue when its lease expires.
  */
 async function call(sql, values) {
   for (let attempt = 1; ; attempt += 1) {
