@@ -7,13 +7,15 @@ SETUP := PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup.sh
 # A second run has nothing to set up, unless what is to be installed has changed.
 READY := $(VENV)/.ready-
 INPUTS := pyproject.toml scripts/setup.sh
+# npm writes this file last.
+EXAMPLES := examples/node/node_modules/.package-lock.json
 BENCH := $(BIN)/python -m bench
 TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
-    lint format checksums schema reference system clean mutation test-model chaos proof \
-    soak bench bench-full
+    lint format checksums schema reference system proof-tools clean mutation \
+    test-model chaos proof soak bench bench-full
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -23,7 +25,7 @@ help:
 	@echo 'make test-isolation   only the races       (ONLY=claim_against_delete)'
 	@echo 'make test-python      only pytest          (ONLY=pydriver/tests/unit)'
 	@echo 'make test-migrations  only the migrations'
-	@echo 'make proof            the protocol as a model, and faults (a quick round)'
+	@echo 'make proof            the protocol as a model, and faults (a quick round, minutes)'
 	@echo 'make test-model       only the model, checked by spin'
 	@echo 'make chaos            faults, PgBouncer, upgrade under load (ARGS=--quick)'
 	@echo 'make soak             the search for counterexamples, for ten minutes'
@@ -40,7 +42,7 @@ help:
 demo: $(READY)demo
 	@$(BIN)/ocr-guardrails demo $(if $(DOCS),--docs "$(DOCS)")
 
-test: system $(READY)test
+test: system $(READY)test $(EXAMPLES)
 	@$(TEST)
 
 test-pgtap: system $(READY)test
@@ -49,7 +51,7 @@ test-pgtap: system $(READY)test
 test-isolation: system $(READY)test
 	@$(TEST) --suite isolation
 
-test-python: system $(READY)test
+test-python: system $(READY)test $(EXAMPLES)
 	@$(TEST) --suite python
 
 test-migrations: system $(READY)test
@@ -66,10 +68,10 @@ format: $(READY)lint
 checksums: $(READY)demo
 	@$(BIN)/python -m ocr_guardrails.sqlfiles
 
-test-model: $(READY)test
+test-model: proof-tools $(READY)test
 	@$(BIN)/python scripts/check_model.py $(ARGS)
 
-chaos: system $(READY)test
+chaos: system proof-tools $(READY)test
 	@$(BIN)/python scripts/chaos.py $(ARGS)
 
 soak: system $(READY)test
@@ -114,9 +116,13 @@ reference: $(READY)test
 system:
 	@$(SETUP) system
 
+proof-tools:
+	@$(SETUP) proof
+
 clean:
 	rm -rf $(VENV) .test-logs .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis \
-	    build dist bench/systems/node/node_modules
+	    build dist bench/systems/node/node_modules examples/node/node_modules \
+	    examples/rust/target
 	find pydriver scripts db bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY)demo: $(INPUTS)
@@ -126,6 +132,9 @@ $(READY)demo: $(INPUTS)
 $(READY)test: $(INPUTS)
 	@$(SETUP) venv test,embedded,ocr,demo
 	@touch $@
+
+$(EXAMPLES): examples/node/package-lock.json | $(READY)test
+	@$(SETUP) examples
 
 $(READY)bench: $(INPUTS) bench/systems/node/package-lock.json
 	@$(SETUP) peers

@@ -3,6 +3,9 @@
 #
 #   scripts/setup.sh venv EXTRA[,EXTRA…]   .venv with the package and these extras
 #   scripts/setup.sh system                PostgreSQL, pgTAP and pg_prove for the tests
+#   scripts/setup.sh proof                 spin, gcc and PgBouncer for make proof
+#   scripts/setup.sh examples              the driver of examples/node, and Node.js
+#                                          where this system has none
 #   scripts/setup.sh peers                 what the benchmarks compare with, as far as
 #                                          it can be had; what is missing is left out
 #
@@ -166,6 +169,49 @@ install_system_packages() {
         give_up "these packages are installed, but not where Debian puts them: $missing"
 }
 
+missing_proof_packages() {
+    command -v spin >/dev/null || echo spin
+    # gcc only recommends the headers that it cannot do without
+    command -v gcc >/dev/null || echo gcc libc6-dev
+    [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
+}
+
+install_proof_packages() {
+    local missing policy=/usr/sbin/policy-rc.d
+    missing=$(missing_proof_packages | tr '\n' ' ')
+    [ -n "$missing" ] || return 0
+    can_install || give_up "make proof needs packages that are missing. As root:" \
+        "apt-get install --no-install-recommends ${missing% }"
+    say "Installing $missing(apt-get)"
+    # Debian starts a PgBouncer that nobody asked for, unless it is told not to.
+    if [ ! -e "$policy" ]; then
+        # shellcheck disable=SC2064 # the path of now, not of then
+        trap "rm -f '$policy'" EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    # shellcheck disable=SC2086 # a list of package names
+    apt_install $missing
+}
+
+# npm finds node, which came with it, on PATH.
+run_npm() {
+    PATH="$(cd "$VENV/bin" && pwd):$PATH" run_quietly npm "$@" 2>/dev/null
+}
+
+has_node() {
+    command -v npm >/dev/null &&
+        node -e 'const [a, b] = process.versions.node.split(".").map(Number);
+            process.exit(a > 20 || (a === 20 && b >= 3) ? 0 : 1)' 2>/dev/null
+}
+
+# An example that cannot be installed is skipped by its test, with the reason.
+install_examples() {
+    has_node || [ -x "$VENV/bin/npm" ] || install_python_packages node
+    say "Installing the driver of examples/node (npm)"
+    run_npm ci --prefix examples/node || say "npm could not install examples/node"
+}
+
 # The packages of an extra, one a line.
 packages_of() {
     "$VENV/bin/python" -c 'import pathlib, sys, tomllib
@@ -192,9 +238,7 @@ install_peers() {
         done
     fi
     if [ -x "$VENV/bin/npm" ]; then
-        # npm finds node, which came with it, on PATH.
-        PATH="$(cd "$VENV/bin" && pwd):$PATH" run_quietly \
-            "$VENV/bin/npm" ci --prefix bench/systems/node 2>/dev/null ||
+        run_npm ci --prefix bench/systems/node ||
             say "npm could not install graphile-worker and pg-boss"
     fi
     if [ "$(installed_postgresql)" = 15 ] && can_install &&
@@ -208,6 +252,8 @@ install_peers() {
 case "${1:-}" in
 venv) install_python_packages "${2:?which extras?}" ;;
 system) install_system_packages ;;
+proof) install_proof_packages ;;
+examples) install_examples ;;
 peers) install_peers ;;
-*) give_up "scripts/setup.sh venv EXTRAS, scripts/setup.sh system or scripts/setup.sh peers" ;;
+*) give_up "scripts/setup.sh venv EXTRAS, system, proof, examples or peers" ;;
 esac
