@@ -37,7 +37,8 @@ class Call:
     refused: tuple[str, ...] = ()
     #: Its pairs are run by every ``make test``, the others by ``make proof``.
     often: bool = True
-    #: Its pairs are also run at the stricter isolation levels.
+    #: Its pairs are also run at the stricter isolation levels, and where the calls are
+    #: stopped in the middle.
     strict: bool = False
 
     @property

@@ -191,6 +191,8 @@ class Judge:
                 yield from self._judge_serial(run)
             elif any(step.partition("_")[2] in LEVELS for step in run.steps):
                 yield from self._judge_strict(run)
+            elif "holder_holds" in run.steps:
+                yield from self._judge_held(run)
             else:
                 yield from self._judge_race(run)
         except MissingRunError as missing:
@@ -226,6 +228,17 @@ class Judge:
             (who, call) for who, call in after if answers[who] in CALL[call].passes_over
         ]
         yield from self._compare(run, counted, passing, Outcome(answers, run.states[0]))
+
+    def _judge_held(self, run: Run) -> Iterator[str]:
+        answers = {who: run.answer(f"{who}_{call}") for who, call in run.made}
+        passing = [
+            (who, call)
+            for who, call in run.made
+            if answers[who] in CALL[call].passes_over
+        ]
+        yield from self._compare(
+            run, run.made, passing, Outcome(answers, run.states[0])
+        )
 
     def _judge_strict(self, run: Run) -> Iterator[str]:
         first, second = run.made[:2]

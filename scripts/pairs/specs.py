@@ -247,6 +247,34 @@ def triple_spec(triple: Triple, *, exact: bool) -> Spec:
     return spec
 
 
+def held_spec(first: Call, seconds: Sequence[Call]) -> Spec:
+    """Two calls that may have to wait in the middle, for a job that is held."""
+    spec = _new(
+        f"held_{first.name}",
+        f"{first.name} and another call are stopped in the middle, since somebody "
+        "holds the job. Who takes the job before the document is in a deadlock then.",
+        ([first], seconds),
+    )
+    spec.steps["holder"] = {
+        "holder_holds": "begin; update ocr_queue set file_size = 0;",
+        "holder_lets_go": "rollback;",
+    }
+    for second in seconds:
+        group = f"{first.name}, then {second.name}"
+        for state in _states(first, second):
+            if state not in ("new", "completed"):
+                spec.add(
+                    group,
+                    f"given_{state}",
+                    "holder_holds",
+                    f"one_{first.name}",
+                    f"two_{second.name}",
+                    "holder_lets_go",
+                    "look",
+                )
+    return spec
+
+
 def committed_specs() -> Iterator[Spec]:
     """Those that stand in db/tests/isolation/pairs, with expected output."""
     often = [call for call in CALLS if call.often]
@@ -255,14 +283,16 @@ def committed_specs() -> Iterator[Spec]:
         yield pair_spec(first, often)
     for first in strict:
         yield strict_spec(first, strict)
+        yield held_spec(first, strict)
     for triple in TRIPLES:
         if triple.often:
             yield triple_spec(triple, exact=True)
 
 
 def proof_specs() -> Iterator[Spec]:
-    """Every pair there is in every state, and every triple of the table."""
+    """Every pair there is in every state, also in the middle, and every triple."""
     for first in CALLS:
         yield pair_spec(first, CALLS, STATES)
+        yield held_spec(first, CALLS)
     for triple in TRIPLES:
         yield triple_spec(triple, exact=False)

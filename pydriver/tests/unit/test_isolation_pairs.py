@@ -176,6 +176,14 @@ def tampered(name: str, permutation: str, old: str, new: str) -> list[str]:
             id="trying again",
         ),
         pytest.param(
+            "held_cancel",
+            "given_processing holder_holds one_cancel two_requeue holder_lets_go look",
+            "|cancelled late|",
+            "|expired late  |",
+            "came out like no order",
+            id="stopped in the middle",
+        ),
+        pytest.param(
             "triple_write_reset_claim",
             "given_processing two_begins two_reset three_claim one_write two_commits "
             "look",
