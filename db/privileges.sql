@@ -15,6 +15,7 @@ revoke execute on function end_ocr_leases from public;
 revoke execute on function fail_rejected_job from public;
 revoke execute on function list_foreign_texts from public;
 revoke execute on function find_invalid_result from public;
+revoke execute on function form_result_history from public;
 revoke execute on function hash_ocr_text from public;
 revoke execute on function lock_live_lease from public;
 revoke execute on function is_text_compared from public;
@@ -36,7 +37,9 @@ revoke execute on function restart_replaced_job from public;
 revoke execute on function return_expired_leases from public;
 revoke execute on function set_circuit_state from public;
 revoke execute on function set_claim_marks from public;
+revoke execute on function settle_displaced_jobs from public;
 revoke execute on function start_ocr_jobs from public;
+revoke execute on function write_ocr_results from public;
 
 -- producing
 revoke execute on function enqueue_ocr_job from public;

@@ -1,10 +1,8 @@
 -- Result, removal of the job and history row are one transaction (G3), whoever wrote
 -- the result. Row-level on purpose: a statement-level trigger would have to keep the
 -- rows of every unrelated bulk UPDATE of documents.
--- offer_ocr_results() has removed the jobs and writes the history for the whole batch,
--- which costs a third; for plain SQL it is done here. Whoever sets the setting by hand
--- gains nothing: a job that is there is removed and recorded whatever it says, and only
--- for a document whose job was deleted by hand does it matter.
+-- write_ocr_results() does the same in the statement that writes the results, for a
+-- quarter of the price; is_finishing_left_to_trigger() knows.
 
 create or replace function cleanup_completed_ocr_queue()
 returns trigger
@@ -19,14 +17,14 @@ as $function$
 declare
     v_jobs ocr_queue [];
 begin
-    if exists (select from ocr_queue as q where q.document_id = new.id) then
-        with removed as (
-            delete from ocr_queue as q where q.document_id = new.id returning q.*
-        )
-        select array_agg(r::ocr_queue) into v_jobs from removed as r;
-    elsif current_setting('ocr_guardrails.history_follows', true) = 'on' then
+    -- requeue_document() takes a result back
+    if new.ocr_status <> 'completed' then
         return null;
     end if;
+    with removed as (
+        delete from ocr_queue as q where q.document_id = new.id returning q.*
+    )
+    select array_agg(r::ocr_queue) into v_jobs from removed as r;
     -- a result that is brought back is no new attempt
     if new.ocr_result_token = old.ocr_lease_token then
         perform record_written_results(array[new.id], v_jobs);
@@ -42,7 +40,12 @@ document that became completed and writes its history row (G3, G10).';
 create or replace trigger trigger_cleanup_completed_ocr_queue
 after update on documents
 for each row
-when (new.ocr_status = 'completed' and old.ocr_status is distinct from 'completed')
+-- It changes when a document becomes completed, or ceases to be, and at no other time.
+-- The shortest condition that says so: a statement reads its text anew.
+when (
+    new.ocr_completed_at is distinct from old.ocr_completed_at
+    and is_finishing_left_to_trigger(new.tableoid)
+)
 execute function cleanup_completed_ocr_queue();
 
 comment on trigger trigger_cleanup_completed_ocr_queue on documents is

@@ -4,10 +4,8 @@
 
 create or replace function record_ocr_refusals(
     p_results ocr_result [],
-    p_settings ocr_settings,
     p_written bigint [],
-    p_foreign_ids ocr_id_types.document_ids%type,
-    p_jobs ocr_queue []
+    p_foreign_ids ocr_id_types.document_ids%type
 )
 returns table (
     ordinal integer,
@@ -47,32 +45,34 @@ begin
                 when v.verdict = 'written' then 'rejected_by_database'
                 else v.verdict
             end as outcome
-        from unnest(p_results) with ordinality as r (
+        from ocr_settings as s
+        cross join unnest(p_results) with ordinality as r (
             document_id, expected_filename, ocr_text, confidence, word_count,
             processing_time_ms, lease_token, source_hash, engine, ordinal
         )
         left join unnest(p_written, p_foreign_ids) as w (ordinal, foreign_id)
             on w.ordinal = r.ordinal
         left join documents as d on d.id = r.document_id
-        cross join lateral (
+        left join lateral (
             select judge_ocr_result(
                 d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
                 d.filename, d.file_hash,
                 r.lease_token, r.expected_filename, r.source_hash,
                 r.ocr_text, r.confidence, r.word_count,
-                p_settings.require_lease_token, p_settings.require_source_hash,
-                p_settings.word_count_tolerance
+                s.require_lease_token, s.require_source_hash, s.word_count_tolerance
             )
+            where w.ordinal is null
             -- inlined, but evaluated once
             offset 0
-        ) as v (verdict)
-        cross join lateral (
+        ) as v (verdict) on true
+        left join lateral (
             select find_invalid_result(
                 r.document_id, r.expected_filename, r.ocr_text, r.confidence,
                 r.word_count, r.processing_time_ms, r.source_hash
             )
+            where w.ordinal is null
             offset 0
-        ) as i (invalid)
+        ) as i (invalid) on true
         left join lateral (
             select w.foreign_id as id
             where w.foreign_id is not null
@@ -80,11 +80,12 @@ begin
             select t.id
             from list_foreign_texts(
                 d.id, d.file_hash, r.ocr_text, r.word_count,
-                p_settings.foreign_text_min_words
+                s.foreign_text_min_words
             ) as t (id)
-            where v.verdict = 'written' and p_settings.foreign_text_policy = 'refuse'
+            where v.verdict = 'written' and s.foreign_text_policy = 'refuse'
             limit 1
         ) as f on true
+        where s.id
     ),
     described as materialized (
         select
@@ -152,9 +153,14 @@ begin
             from ocr_queue as o
             where o.document_id = e.document_id and o.status = 'processing'
             union all
-            select o.id, o.worker_id
-            from unnest(p_jobs) as o
-            where o.document_id = e.document_id and o.status = 'processing'
+            -- the job is gone if this very offer was written
+            select h.job_id, h.worker_id
+            from ocr_job_history as h
+            where
+                h.document_id = e.document_id
+                and h.lease_token = e.live_token
+                and h.outcome = e.outcome
+            limit 1
         ) as q on true
         where
             e.outcome not in ('written', 'already_written')
@@ -170,5 +176,4 @@ comment on function record_ocr_refusals is
 'Internal. The outcome of each of the given results, in order, with its reason in words,
 and an incident for each that was refused or whose text another document carries.
 p_written are the ordinals of those that were written, p_foreign_ids the documents that
-carry their texts, as far as the policy looks for them, p_jobs their jobs, which have
-been removed.';
+carry their texts, as far as the policy looks for them.';

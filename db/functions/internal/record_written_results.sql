@@ -1,5 +1,5 @@
--- The history row of an attempt that ended with a result (G10); those that ended
--- without one are end_ocr_leases()'s.
+-- The history rows of results whose jobs were not removed by the statement that wrote
+-- them (G10); attempts that ended without a result are end_ocr_leases()'s.
 
 create or replace function record_written_results(
     p_document_ids ocr_id_types.document_ids%type,
@@ -14,17 +14,12 @@ set enable_seqscan = off
 set jit = off
 as $function$
 begin
-    insert into ocr_job_history (
-        document_id, job_id, outcome, worker_id, engine, attempt, priority, queued_at,
-        started_at, finished_at, wait_ms, processing_time_ms, confidence, word_count,
-        source_hash, lease_token
-    )
+    insert into ocr_job_history
     select
-        d.id, j.id, 'written', j.worker_id, d.ocr_engine, j.attempts, j.priority,
-        j.created_at, j.started_at, clock_timestamp(),
-        elapsed_ms(j.run_after, j.started_at),
-        d.ocr_processing_time_ms, d.ocr_confidence, d.ocr_word_count,
-        d.ocr_source_hash, d.ocr_result_token
+        (form_result_history(
+            d.id, d.ocr_engine, d.ocr_processing_time_ms, d.ocr_confidence,
+            d.ocr_word_count, d.ocr_source_hash, d.ocr_result_token, j
+        )).*
     from documents as d
     -- a dead job beside the live one is none of this attempt's
     left join unnest(p_jobs) as j on j.document_id = d.id and j.status <> 'failed'

@@ -1,12 +1,13 @@
 -- Takes the jobs that are due, highest priority first, then oldest due; each becomes
 -- processing under a new lease (G2, G5). Waits for nobody (G12): a job is taken with
 -- its document or passed over, whoever holds either; the order of the locks does not
--- matter when neither is waited for. Cost: one descent of the index per priority; jobs
--- that wait out a backoff stand behind the due ones of their priority and are not
--- visited, nor are the entries of jobs long since taken (set_claim_marks()). The
--- planner settings pin nested loops over indexes: with a parameter as limit it would
--- expect a tenth of the table and choose scans of both tables, or compile the
--- statement.
+-- matter when neither is waited for. Cost: two statements, one that reads what rules
+-- the queue and one that claims, whose look at the queue is one descent of the index
+-- per priority; jobs that wait out a backoff stand behind the due ones of their
+-- priority and are not visited, nor are the entries of jobs long since taken
+-- (set_claim_marks()). The planner settings pin nested loops over indexes: with a
+-- parameter as limit it would expect a tenth of the table and choose scans of both
+-- tables, or compile the statement.
 
 create or replace function claim_ocr_jobs(
     p_worker_id text,
@@ -42,15 +43,11 @@ set jit = off
 as $function$
 declare
     v_now constant timestamptz := clock_timestamp();
-    v_settings ocr_settings;
-    v_state ocr_queue_state;
-    v_clock record;
+    v_rules record;
     v_marks timestamptz [];
     v_wanted integer := p_batch_size;
+    v_claimed integer;
     v_is_probe boolean := false;
-    v_leftovers ocr_id_types.document_ids%type;
-    v_taken_over ocr_id_types.document_ids%type;
-    v_jobs ocr_id_types.document_ids%type;
     v_closed_because text;
 begin
     if p_worker_id is null or p_worker_id !~ '\S' then
@@ -69,33 +66,40 @@ begin
         );
     end if;
 
-    select s.* into strict v_settings from ocr_settings as s where s.id;
-    select t.* into strict v_state from ocr_queue_state as t where t.id;
-
     select
+        s.default_lease,
+        s.max_concurrent_jobs,
+        t.paused_at,
+        t.paused_by,
+        t.paused_reason,
+        t.circuit_state,
+        t.circuit_last_error,
         to_timestamp(e.last_value / 1000.0) as sweep_at,
         to_timestamp(l.last_value / 1000.0) as look_at,
         w.last_value > 0 as has_marks
-    into v_clock
-    from ocr_expiry_sweep_clock as e
+    into strict v_rules
+    from ocr_settings as s
+    cross join ocr_queue_state as t
+    cross join ocr_expiry_sweep_clock as e
     cross join ocr_claim_look_clock as l
-    cross join ocr_claim_whole_clock as w;
+    cross join ocr_claim_whole_clock as w
+    where s.id and t.id;
     -- a time further ahead than either sets was set by a clock that has been put back
-    if (v_clock.sweep_at between v_now and v_now + interval '1 hour') is not true then
+    if (v_rules.sweep_at between v_now and v_now + interval '1 hour') is not true then
         perform return_expired_leases();
     end if;
-    if (v_clock.look_at between v_now and v_now + interval '1 minute') is not true then
+    if (v_rules.look_at between v_now and v_now + interval '1 minute') is not true then
         v_marks := set_claim_marks();
-    elsif v_clock.has_marks then
+    elsif v_rules.has_marks then
         v_marks := read_claim_marks();
     end if;
 
-    if v_state.paused_at is not null then
+    if v_rules.paused_at is not null then
         v_closed_because := format(
             'the queue is paused since %s by %s: %s',
-            v_state.paused_at, v_state.paused_by, v_state.paused_reason
+            v_rules.paused_at, v_rules.paused_by, v_rules.paused_reason
         );
-    elsif v_state.circuit_state <> 'closed' then
+    elsif v_rules.circuit_state <> 'closed' then
         if admit_circuit_probe() then
             select t.circuit_state <> 'closed' into v_is_probe
             from ocr_queue_state as t
@@ -106,7 +110,7 @@ begin
         else
             v_closed_because := format(
                 'the circuit is %s after infrastructure errors, the last one: %s',
-                v_state.circuit_state, v_state.circuit_last_error
+                v_rules.circuit_state, v_rules.circuit_last_error
             );
         end if;
     end if;
@@ -122,7 +126,7 @@ begin
         return;
     end if;
 
-    if v_settings.max_concurrent_jobs is not null then
+    if v_rules.max_concurrent_jobs is not null then
         -- Counting and claiming must be one step, else two claims share the last free
         -- place. Whoever finds another claim at it goes away and polls again.
         if not pg_try_advisory_xact_lock(
@@ -132,7 +136,7 @@ begin
         end if;
         v_wanted := least(
             v_wanted,
-            v_settings.max_concurrent_jobs - (
+            v_rules.max_concurrent_jobs - (
                 select count(*)::integer
                 from ocr_queue as q
                 where q.status = 'processing'
@@ -141,12 +145,9 @@ begin
     end if;
 
     while v_wanted > 0 loop
-        select
-            array_agg(p.id) filter (where p.ocr_status <> 'completed'),
-            array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
-            array_agg(p.document_id) filter (where p.ocr_status = 'processing')
-        into v_jobs, v_leftovers, v_taken_over
-        from (
+        return query
+        with
+        picked as (
             select o.id, o.document_id, o.ocr_status
             from generate_series(10, 0, -1) as n (priority)
             cross join lateral (
@@ -167,72 +168,60 @@ begin
                 for update of q skip locked
             ) as o
             limit v_wanted
-        ) as p;
-        exit when v_leftovers is null;
-        -- jobs that somebody enqueued by hand for completed documents (G4)
-        delete from ocr_queue as q where q.document_id = any(v_leftovers);
+        ),
+        job as (
+            update ocr_queue as q
+            set
+                status = 'processing',
+                attempts = least(q.attempts + 1, q.max_attempts),
+                started_at = v_now,
+                heartbeat_at = v_now,
+                completed_at = null,
+                worker_id = p_worker_id,
+                lease_expires_at = v_now + coalesce(p_lease, v_rules.default_lease),
+                progress_current = null,
+                progress_total = null
+            from picked as p
+            where q.id = p.id and p.ocr_status in ('pending', 'failed')
+            returning
+                q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
+                q.lease_expires_at, q.run_after
+        ),
+        claimed as (
+            update documents as d
+            set
+                ocr_status = 'processing',
+                ocr_lease_token = gen_random_uuid(),
+                ocr_claims = d.ocr_claims + 1,
+                updated_at = v_now
+            from job as j
+            where d.id = j.document_id
+            returning
+                j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
+                d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
+                j.lease_expires_at, j.run_after
+        )
+        select
+            c.job_id,
+            c.id,
+            c.filename,
+            c.file_path,
+            c.file_hash,
+            c.file_size,
+            c.mime_type,
+            c.priority,
+            c.attempts,
+            c.max_attempts,
+            c.ocr_lease_token,
+            c.lease_expires_at
+        from claimed as c
+        order by c.priority desc, c.run_after, c.job_id;
+        get diagnostics v_claimed = row_count;
+        v_wanted := v_wanted - v_claimed;
+        exit when v_wanted = 0 or not settle_displaced_jobs(v_now, v_marks);
     end loop;
-    if v_jobs is null then
-        return;
-    end if;
-    if v_taken_over is not null then
-        -- the job was put back by hand, the document was not: the attempt that this
-        -- claim ends leaves its row like any other (G10)
-        perform from end_ocr_leases(
-            v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
-        );
-    end if;
 
-    return query
-    with
-    job as (
-        update ocr_queue as q
-        set
-            status = 'processing',
-            attempts = least(q.attempts + 1, q.max_attempts),
-            started_at = v_now,
-            heartbeat_at = v_now,
-            completed_at = null,
-            worker_id = p_worker_id,
-            lease_expires_at = v_now + coalesce(p_lease, v_settings.default_lease),
-            progress_current = null,
-            progress_total = null
-        where q.id = any(v_jobs)
-        returning
-            q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
-            q.lease_expires_at, q.run_after
-    ),
-    claimed as (
-        update documents as d
-        set
-            ocr_status = 'processing',
-            ocr_lease_token = gen_random_uuid(),
-            ocr_claims = d.ocr_claims + 1,
-            updated_at = v_now
-        from job as j
-        where d.id = j.document_id
-        returning
-            j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
-            d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
-            j.lease_expires_at, j.run_after
-    )
-    select
-        c.job_id,
-        c.id,
-        c.filename,
-        c.file_path,
-        c.file_hash,
-        c.file_size,
-        c.mime_type,
-        c.priority,
-        c.attempts,
-        c.max_attempts,
-        c.ocr_lease_token,
-        c.lease_expires_at
-    from claimed as c
-    order by c.priority desc, c.run_after, c.job_id;
-
-    if v_is_probe then
+    if v_is_probe and v_claimed = 1 then
         update ocr_queue_state as t
         set
             circuit_state = 'half_open',
@@ -242,7 +231,11 @@ begin
             circuit_probe_token = d.ocr_lease_token
         from ocr_queue as q
         inner join documents as d on d.id = q.document_id
-        where t.id and q.id = any(v_jobs);
+        where
+            t.id
+            and q.status = 'processing'
+            and q.started_at = v_now
+            and q.worker_id = p_worker_id;
     end if;
 end;
 $function$;

@@ -22,6 +22,13 @@ declare
         p_document_id, p_expected_filename, p_ocr_text, p_confidence, p_word_count,
         p_processing_time_ms, p_source_hash
     );
+    v_results constant ocr_result [] := array[
+        row(
+            p_document_id, p_expected_filename, p_ocr_text, p_confidence, p_word_count,
+            p_processing_time_ms, p_lease_token, p_source_hash, p_engine
+        )::ocr_result
+    ];
+    v_answer record;
 begin
     if v_invalid is not null then
         raise exception using
@@ -30,17 +37,16 @@ begin
             hint = 'Nothing was changed. Correct the argument, or report the failure '
                 'with fail_ocr_job().';
     end if;
+    -- an assignment of a single function call is evaluated without a statement
+    v_answer := write_ocr_results(v_results);
+    if v_answer.is_complete then
+        return true;
+    end if;
     return (
-        select o.outcome in ('written', 'already_written')
-        from offer_ocr_results(
-            array[
-                row(
-                    p_document_id, p_expected_filename, p_ocr_text, p_confidence,
-                    p_word_count, p_processing_time_ms, p_lease_token, p_source_hash,
-                    p_engine
-                )::ocr_result
-            ]
-        ) as o
+        select r.outcome in ('written', 'already_written')
+        from record_ocr_refusals(
+            v_results, v_answer.written, v_answer.foreign_ids
+        ) as r
     );
 end;
 $function$;

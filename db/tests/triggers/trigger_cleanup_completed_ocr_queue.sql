@@ -1,7 +1,8 @@
 begin;
 \ir ../functions/fixtures.psql
 
-select plan(28);
+select plan(26);
+select current_schema() as schema \gset
 
 create function pg_temp.write(p_document_id uuid, p_token uuid)
 returns void
@@ -131,61 +132,112 @@ select is(
     'an UPDATE of a completed document does not look for jobs'
 );
 
--- What functions tell it, that they write the history themselves, a client may say too.
--- It gains nothing: what is there is removed and recorded.
-set local "ocr_guardrails.history_follows" = on;
-select pg_temp.add_document('claimed.pdf') as claimed \gset
-select pg_temp.claim(:'claimed') as token \gset
-select pg_temp.write(:'claimed', :'token');
+-- What write_ocr_results() tells it, that it finishes the jobs itself, a client may say
+-- too, at whatever depth. It gains nothing: the job is removed and recorded.
+create role test_client;
+grant usage on schema :"schema" to test_client;
+grant select, insert, update, delete on documents to test_client;
+create function pg_temp.write_as_client(
+    p_document_id uuid, p_token uuid, p_depth text
+)
+returns void
+language plpgsql
+as $function$
+begin
+    perform set_config('ocr_guardrails.finishing_depth', p_depth, true);
+    set local role test_client;
+    update documents
+    set
+        ocr_status = 'completed', ocr_text = 'a b', ocr_confidence = 80,
+        ocr_word_count = 2, ocr_result_token = p_token
+    where id = p_document_id;
+    reset role;
+    perform set_config('ocr_guardrails.finishing_depth', '', true);
+end;
+$function$;
+create function pg_temp.finished_by_client(p_depth text)
+returns text
+language plpgsql
+as $function$
+declare
+    v_document_id constant uuid := pg_temp.add_document('client.pdf');
+    v_token constant uuid := pg_temp.claim(v_document_id);
+begin
+    perform pg_temp.write_as_client(v_document_id, v_token, p_depth);
+    return concat_ws(
+        ' / ', pg_temp.state(v_document_id), pg_temp.history(v_document_id)
+    );
+end;
+$function$;
 select is(
-    pg_temp.state(:'claimed'),
-    'completed / no job',
-    'a client that sets history_follows itself: the job is removed all the same (G3)'
-);
-select results_eq(
-    format(
-        $$
-            select h.outcome, h.worker_id, h.lease_token, h.confidence
-            from ocr_job_history as h
-            where h.document_id = %L
-        $$,
-        :'claimed'
-    ),
-    format($$values ('written', 'w-one', %L::uuid, 80::real)$$, :'token'),
-    'and the attempt is once in the history (G10)'
-);
-select pg_temp.add_document('both.pdf') as both \gset
-select pg_temp.kill(:'both') as token \gset
-insert into ocr_queue (document_id) values (:'both');
-select c.lease_token as token from claim_ocr_jobs('w-two', 10) as c
-where c.document_id = :'both' \gset
-delete from ocr_job_history;
-select pg_temp.write(:'both', :'token');
+    pg_temp.finished_by_client(depth),
+    'completed / no job / written',
+    format('a client that sets finishing_depth to %L itself (G3, G10)', depth)
+)
+from unnest(array['0', '1', '', 'on']) as depth;
+
+-- Nor does it keep a document from being finished that a trigger of the application
+-- completes while results are written.
+select pg_temp.add_document('inner.pdf') as inner \gset
+select pg_temp.claim(:'inner') as inner_token \gset
+select pg_temp.add_document('inner offered.pdf') as inner_offered \gset
+select pg_temp.claim(:'inner_offered') as inner_offered_token \gset
+select pg_temp.add_document('outer.pdf') as outer \gset
+select pg_temp.claim(:'outer') as outer_token \gset
+select pg_temp.add_document('outer, too.pdf') as outer_too \gset
+select pg_temp.claim(:'outer_too') as outer_too_token \gset
+select set_config('test.inner', :'inner', true) as inner_id \gset
+select set_config('test.inner_token', :'inner_token', true) as inner_token \gset
+select set_config('test.inner_offered', :'inner_offered', true) as inner_id \gset
+select set_config(
+    'test.inner_offered_token', :'inner_offered_token', true
+) as inner_token \gset
+create function pg_temp.complete_others()
+returns trigger
+language plpgsql
+as $function$
+begin
+    update documents
+    set
+        ocr_status = 'completed', ocr_text = 'a b', ocr_confidence = 80,
+        ocr_word_count = 2,
+        ocr_result_token = current_setting('test.inner_token')::uuid
+    where
+        id = current_setting('test.inner')::uuid and ocr_status = 'processing';
+    perform update_ocr_safe(
+        current_setting('test.inner_offered')::uuid, 'inner offered.pdf', 'a b', 90, 2,
+        1, current_setting('test.inner_offered_token')::uuid
+    );
+    return new;
+end;
+$function$;
+create trigger test_complete_others
+before update on documents
+for each row
+when (new.filename like 'outer%' and new.ocr_status = 'completed')
+execute function pg_temp.complete_others();
+select count(*) from update_ocr_arrays_safe(
+    array[:'outer', :'outer_too']::uuid [], array['outer.pdf', 'outer, too.pdf'],
+    array['a', 'b'], array[90, 90], array[1, 1], array[1, 1],
+    array[:'outer_token', :'outer_too_token']::uuid []
+) \g /dev/null
+drop trigger test_complete_others on documents;
 select is(
-    pg_temp.state(:'both'), 'completed / no job', 'dead jobs go with the live one too'
+    array[
+        pg_temp.state(:'inner'), pg_temp.history(:'inner'),
+        pg_temp.state(:'inner_offered'), pg_temp.history(:'inner_offered')
+    ],
+    array['completed / no job', 'written', 'completed / no job', 'written'],
+    'what a trigger completes or offers while results are written is finished, too'
 );
-select is(pg_temp.history(:'both'), 'written', 'with one row in the history');
 select is(
-    (select h.worker_id from ocr_job_history as h where h.document_id = :'both'),
-    'w-two',
-    'that of the live one'
+    array[
+        pg_temp.state(:'outer'), pg_temp.history(:'outer'),
+        pg_temp.state(:'outer_too'), pg_temp.history(:'outer_too')
+    ],
+    array['completed / no job', 'written', 'completed / no job', 'written'],
+    'and the results themselves are, each once'
 );
-select requeue_document(:'both', 'test') as job \gset
-select restore_previous_result(:'both') as restored \gset
-select is(
-    pg_temp.history(:'both'),
-    'written',
-    'a result that is brought back is no new attempt then either'
-);
-select is(pg_temp.state(:'both'), 'completed / no job', 'and its job goes');
-select pg_temp.add_document('offered.pdf') as offered \gset
-select pg_temp.complete(:'offered') as token \gset
-select is(
-    pg_temp.history(:'offered'),
-    'written',
-    'a result that is offered through a function is once in the history'
-);
-set local "ocr_guardrails.history_follows" to default;
 
 -- Whichever way it comes, an offer leaves nothing set behind it.
 select pg_temp.add_document('first.pdf') as first \gset

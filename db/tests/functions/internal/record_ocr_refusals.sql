@@ -204,22 +204,15 @@ language sql
 as $function$
     select array_agg(r.result order by r.n) from results as r;
 $function$;
-create function pg_temp.jobs_array()
-returns ocr_queue []
-language sql
-as $function$
-    select array_agg(j.job) from jobs as j;
-$function$;
+update ocr_settings set foreign_text_policy = 'refuse';
 create temporary table answers as
 select o.*
-from ocr_settings as s
-cross join lateral record_ocr_refusals(
+from record_ocr_refusals(
     pg_temp.results_array(),
-    jsonb_populate_record(s, '{"foreign_text_policy": "refuse"}'),
     array[2, 7]::bigint [],
-    array[:'other', null]::uuid [],
-    pg_temp.jobs_array()
+    array[:'other', null]::uuid []
 ) as o;
+update ocr_settings set foreign_text_policy = default;
 select results_eq(
     'select a.ordinal, a.document_id from answers as a',
     'select r.n, (r.result).document_id from results as r order by r.n',
@@ -299,19 +292,19 @@ select is(
 -- A written result is none of the database's refusals, however it looks.
 create function pg_temp.refusals(
     p_result ocr_result,
-    p_settings text default '{}',
+    p_setting text default '',
     p_written bigint [] default null,
     p_foreign_ids uuid [] default null
 )
 returns text
 language sql
 as $function$
+    update ocr_settings
+    set
+        require_lease_token = p_setting = 'require_lease_token',
+        require_source_hash = p_setting = 'require_source_hash';
     select string_agg(concat_ws(': ', o.outcome, o.detail), ', ')
-    from ocr_settings as s
-    cross join lateral record_ocr_refusals(
-        array[p_result], jsonb_populate_record(s, p_settings::jsonb), p_written,
-        p_foreign_ids, null
-    ) as o;
+    from record_ocr_refusals(array[p_result], p_written, p_foreign_ids) as o;
 $function$;
 delete from ocr_incidents;
 select is(
@@ -325,7 +318,7 @@ select is(
     'and leaves no incident'
 );
 select is(
-    pg_temp.refusals(pg_temp.result(:'plain', :'plain_token'), '{}', array[1], null),
+    pg_temp.refusals(pg_temp.result(:'plain', :'plain_token'), p_written => array[1]),
     'written',
     'one that was written just now is written'
 );
@@ -346,15 +339,15 @@ select is(
 );
 select is(
     pg_temp.refusals(
-        pg_temp.result(:'copied', null), '{"require_lease_token": true}'
+        pg_temp.result(:'copied', null), 'require_lease_token'
     ),
     'lease_required: no lease token was given, and the document was claimed more than '
     'once or the setting require_lease_token is on',
-    'a lease that the given settings require'
+    'a lease that the settings require'
 );
 select is(
     pg_temp.refusals(
-        pg_temp.result(:'copied', :'copied_token'), '{"require_source_hash": true}'
+        pg_temp.result(:'copied', :'copied_token'), 'require_source_hash'
     ),
     'source_mismatch: no source hash was given, and the setting require_source_hash is '
     'on',

@@ -1,7 +1,7 @@
 begin;
 \ir ../fixtures.psql
 
-select plan(107);
+select plan(109);
 
 -- What a claim gives and leaves behind.
 
@@ -253,13 +253,25 @@ select is_empty(
     $$select * from claim_ocr_jobs('w-new')$$,
     'claims look for expired leases now and then only'
 );
+update ocr_queue as q set run_after = '1990-01-01'
+from documents as d
+where d.id = q.document_id and d.filename = 'left';
+savepoint attempt;
+select setval(
+    'ocr_expiry_sweep_clock',
+    (extract(epoch from now() + interval '2 hours') * 1000)::bigint
+);
+select string_agg(c.filename, ', ') as filenames from claim_ocr_jobs('w-new') as c \gset
+rollback to savepoint attempt;
+select is(
+    :'filenames'::text,
+    'left',
+    'unless the time of the next look was set by a clock that has been put back'
+);
 select setval(
     'ocr_expiry_sweep_clock',
     (extract(epoch from now() - interval '1 second') * 1000)::bigint
 );
-update ocr_queue as q set run_after = '1990-01-01'
-from documents as d
-where d.id = q.document_id and d.filename = 'left';
 select is(
     (select string_agg(c.filename || ' ' || c.attempt, ', ') from claim_ocr_jobs('w-new') as c),
     'left 2',
@@ -837,6 +849,14 @@ select is(
     :'filenames'::text,
     'below',
     'or the time of that look was set by a clock that has been put back'
+);
+select pg_temp.add_job('below, too', 3, '-1 hour') as job \gset
+select pg_temp.set_clocks('10 minutes', '-1 ms') \g /dev/null
+select filenames, entries from pg_temp.claim_counting(1) \gset
+select is(
+    :'filenames'::text,
+    'below, too',
+    'or the time of the next look of any kind was'
 );
 
 -- A job that its worker gives back keeps its time.
