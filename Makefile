@@ -92,6 +92,7 @@ bench: $(READY)bench
 	@$(BENCH) growth --quick --output .bench/growth.json
 	@$(BENCH) churn --quick --output .bench/churn.json
 	@$(BENCH) worker --quick --output .bench/worker.json
+	@$(BENCH) guards --quick --output .bench/guards.json
 	@$(BENCH) report --results .bench --no-charts --output .bench/benchmarks.md
 	@cat .bench/benchmarks.md
 
@@ -103,6 +104,7 @@ bench-full: $(READY)bench
 	@$(BENCH) growth --output bench/results/growth.json
 	@$(BENCH) churn --output bench/results/churn.json
 	@$(BENCH) worker --output bench/results/worker.json
+	@$(BENCH) guards --output bench/results/guards.json
 	@$(BENCH) report
 
 mutation: system $(READY)test

@@ -6,7 +6,15 @@ import importlib
 
 import click
 
-COMMANDS = ("throughput", "latency", "growth", "churn", "worker", "report")
+COMMANDS = (
+    "throughput",
+    "latency",
+    "growth",
+    "churn",
+    "worker",
+    "guards",
+    "report",
+)
 
 
 class _Commands(click.Group):

@@ -21,6 +21,7 @@ SECTIONS = {
     "growth": "Growth",
     "churn": "Under a transaction held open",
     "worker": "The reference worker",
+    "guards": "What each guard costs",
 }
 SINGLE, BATCH = "one at a time", "batches of 100"
 OURS = "guarded, batches of 100"

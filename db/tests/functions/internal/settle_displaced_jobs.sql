@@ -2,7 +2,7 @@
 
 begin;
 \ir ../fixtures.psql
-select plan(11);
+select plan(13);
 
 create function pg_temp.settle(p_marks timestamptz [] default null)
 returns boolean
@@ -65,6 +65,12 @@ select is(
     pg_temp.state(:'plain'), 'pending / pending 0 of 3', 'no other job is touched'
 );
 select is(pg_temp.settle(), false, 'and the second time there is nothing left');
+
+select pg_temp.put_back('alone.pdf') as alone \gset
+select is(pg_temp.settle(), true, 'one of the one kind is enough');
+insert into ocr_queue (document_id, run_after)
+values (:'done', now() - interval '1 minute');
+select is(pg_temp.settle(), true, 'and one of the other');
 
 select * from finish();
 rollback;

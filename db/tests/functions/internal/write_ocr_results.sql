@@ -3,7 +3,7 @@
 
 begin;
 \ir ../fixtures.psql
-select plan(10);
+select plan(11);
 
 create function pg_temp.offer(
     p_document_id uuid, p_text text, p_token uuid default null
@@ -37,6 +37,15 @@ select is(
     pg_temp.written(pg_temp.offer(:'a', 'a b c d e f g h i j k l')),
     't {1} {NULL}',
     'one result is written'
+);
+select is(
+    (
+        select d.ocr_completed_at > now() and d.updated_at > now()
+        from documents as d
+        where d.id = :'a'
+    ),
+    true,
+    'and the document says when, by the clock and not by the transaction'
 );
 select is(
     pg_temp.written(pg_temp.offer(:'a', 'again', :'token')),
