@@ -15,7 +15,7 @@ TEST := $(BIN)/python scripts/run_tests.py $(if $(ONLY),--only $(ONLY)) $(ARGS)
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pgtap test-isolation test-python test-migrations \
     lint format checksums schema reference system proof-tools clean mutation \
-    test-model chaos proof soak bench bench-full
+    test-model chaos proof soak bench bench-full races isolation-specs
 
 help:
 	@echo 'make demo             the same faults on plain tables and on guarded ones'
@@ -25,8 +25,10 @@ help:
 	@echo 'make test-isolation   only the races       (ONLY=claim_against_delete)'
 	@echo 'make test-python      only pytest          (ONLY=pydriver/tests/unit)'
 	@echo 'make test-migrations  only the migrations'
-	@echo 'make proof            the protocol as a model, and faults (a quick round, minutes)'
+	@echo 'make proof            the protocol as a model, every race of two calls, and'
+	@echo '                      faults (a quick round, minutes)'
 	@echo 'make test-model       only the model, checked by spin'
+	@echo 'make races            only the races of every two calls (minutes)'
 	@echo 'make chaos            faults, PgBouncer, upgrade under load (ARGS=--quick)'
 	@echo 'make soak             the search for counterexamples, for ten minutes'
 	@echo 'make bench            measures, beside the hand-written way and others (minutes)'
@@ -36,6 +38,7 @@ help:
 	@echo 'make format           ruff format, and what ruff can repair'
 	@echo 'make schema           writes db/schema.sql anew, after a change of the schema'
 	@echo 'make reference        writes docs/reference.md anew, from the comments'
+	@echo 'make isolation-specs  writes the specs of pairs anew, from scripts/pairs/calls.py'
 	@echo 'make checksums        records the checksums of new migrations'
 	@echo 'make clean            removes .venv and what the tests left behind'
 
@@ -71,6 +74,9 @@ checksums: $(READY)demo
 test-model: proof-tools $(READY)test
 	@$(BIN)/python scripts/check_model.py $(ARGS)
 
+races: system $(READY)test
+	@$(BIN)/python scripts/isolation_pairs.py --prove $(ARGS)
+
 chaos: system proof-tools $(READY)test
 	@$(BIN)/python scripts/chaos.py $(ARGS)
 
@@ -78,7 +84,7 @@ soak: system $(READY)test
 	@OCR_GUARDRAILS_SOAK_SECONDS=$${OCR_GUARDRAILS_SOAK_SECONDS:-600} \
 	    $(BIN)/python -m pytest -p no:cacheprovider pydriver/tests/search
 
-proof: test-model
+proof: test-model races
 	@$(MAKE) --no-print-directory chaos ARGS=--quick
 
 bench: $(READY)bench
@@ -112,6 +118,9 @@ schema: $(READY)test
 
 reference: $(READY)test
 	@$(BIN)/python scripts/reference.py
+
+isolation-specs: $(READY)test
+	@$(BIN)/python scripts/isolation_pairs.py
 
 system:
 	@$(SETUP) system

@@ -1,5 +1,7 @@
 """The isolation suite: every spec by isolationtester, each in a fresh database.
 
+A ``setup.sql`` beside a spec is loaded into its database first.
+
 PostgreSQL's own pg_isolation_regress would run all specs in one database; a race that
 leaves a job behind would then change what the next one shows.
 """
@@ -7,8 +9,10 @@ leaves a job behind would then change what the next one shows.
 from __future__ import annotations
 
 import difflib
+import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import ROOT
@@ -18,6 +22,11 @@ from .servers import TestServer
 
 FOLDER = ROOT / "db" / "tests" / "isolation"
 EXPECTED = FOLDER / "expected"
+#: Specs at a time: a step that waits is looked at every ten milliseconds, and most of
+#: the time is spent with that.
+SIDE_BY_SIDE = 2
+#: What the server says of one.
+DEADLOCK = "deadlock detected"
 LIMIT_SECONDS = 600
 #: How long isolationtester waits for a step that it does not expect to wait.
 STEP_SECONDS = 120
@@ -42,8 +51,9 @@ def run_isolation(
     started = time.monotonic()
     logs.mkdir(parents=True, exist_ok=True)
     result = SuiteResult("isolation", server.label, logs)
-    for path in chosen:
-        ended = _run_spec(server, path)
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+        outputs = list(threads.map(lambda path: run_spec(server, path), chosen))
+    for path, ended in zip(chosen, outputs, strict=True):
         (logs / f"{path.stem}.out").write_text(ended.output)
         if ended.code != 0:
             result.fail(
@@ -51,6 +61,9 @@ def run_isolation(
             )
         elif "starting permutation:" not in ended.output:
             result.fail(path.stem, f"{ended.output}\nThe spec ran no permutation.")
+        elif DEADLOCK in ended.output:
+            # expected or not (G12)
+            result.fail(path.stem, f"{ended.output}\nThere was a deadlock.")
         elif update:
             EXPECTED.mkdir(exist_ok=True)
             (EXPECTED / f"{path.stem}.out").write_text(ended.output)
@@ -64,7 +77,8 @@ def run_isolation(
     return result
 
 
-def _run_spec(server: TestServer, path: Path) -> Finished:
+def run_spec(server: TestServer, path: Path) -> Finished:
+    """Run one spec, and say what it printed."""
     with server.database("isolation") as database:
         env = server.environment(database, search_path="public")
         env |= {
@@ -74,6 +88,17 @@ def _run_spec(server: TestServer, path: Path) -> Finished:
             "PGTZ": "UTC",
             "PGDATESTYLE": "ISO, YMD",
         }
+        if (shared := path.with_name("setup.sql")).exists():
+            loaded = run(
+                [
+                    *(server.psql, "--no-psqlrc", "--quiet", "--output", os.devnull),
+                    *("--set", "ON_ERROR_STOP=1", "--file", shared),
+                ],
+                env=env,
+                limit=LIMIT_SECONDS,
+            )
+            if loaded.code != 0:
+                return loaded
         return run(
             [server.isolationtester, ""],
             env=env,
