@@ -71,10 +71,10 @@ CREATE FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl inter
 declare
     v_fence bigint;
 begin
-    if p_name is null or p_name !~ '\S' then
+    if p_name is null or p_name !~ '[^[:space:]]' then
         perform reject_argument('p_name', 'the name of the lock', p_name);
     end if;
-    if p_owner is null or p_owner !~ '\S' then
+    if p_owner is null or p_owner !~ '[^[:space:]]' then
         perform reject_argument('p_owner', 'the name of the holder', p_owner);
     end if;
     if (p_ttl between interval '1 millisecond' and interval '7 days') is not true then
@@ -210,7 +210,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the cancellation', p_reason);
     end if;
     v_error := 'cancelled: ' || left(p_reason, 10000);
@@ -310,18 +310,14 @@ CREATE FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer DEF
     AS $$
 declare
     v_now constant timestamptz := clock_timestamp();
-    v_settings ocr_settings;
-    v_state ocr_queue_state;
-    v_clock record;
+    v_rules record;
     v_marks timestamptz [];
     v_wanted integer := p_batch_size;
+    v_claimed integer;
     v_is_probe boolean := false;
-    v_leftovers ocr_id_types.document_ids%type;
-    v_taken_over ocr_id_types.document_ids%type;
-    v_jobs ocr_id_types.document_ids%type;
     v_closed_because text;
 begin
-    if p_worker_id is null or p_worker_id !~ '\S' then
+    if p_worker_id is null or p_worker_id !~ '[^[:space:]]' then
         perform reject_argument('p_worker_id', 'the name of the worker', p_worker_id);
     end if;
     if (p_batch_size between 1 and 10000) is not true then
@@ -337,33 +333,40 @@ begin
         );
     end if;
 
-    select s.* into strict v_settings from ocr_settings as s where s.id;
-    select t.* into strict v_state from ocr_queue_state as t where t.id;
-
     select
+        s.default_lease,
+        s.max_concurrent_jobs,
+        t.paused_at,
+        t.paused_by,
+        t.paused_reason,
+        t.circuit_state,
+        t.circuit_last_error,
         to_timestamp(e.last_value / 1000.0) as sweep_at,
         to_timestamp(l.last_value / 1000.0) as look_at,
         w.last_value > 0 as has_marks
-    into v_clock
-    from ocr_expiry_sweep_clock as e
+    into strict v_rules
+    from ocr_settings as s
+    cross join ocr_queue_state as t
+    cross join ocr_expiry_sweep_clock as e
     cross join ocr_claim_look_clock as l
-    cross join ocr_claim_whole_clock as w;
+    cross join ocr_claim_whole_clock as w
+    where s.id and t.id;
     -- a time further ahead than either sets was set by a clock that has been put back
-    if (v_clock.sweep_at between v_now and v_now + interval '1 hour') is not true then
+    if (v_rules.sweep_at between v_now and v_now + interval '1 hour') is not true then
         perform return_expired_leases();
     end if;
-    if (v_clock.look_at between v_now and v_now + interval '1 minute') is not true then
+    if (v_rules.look_at between v_now and v_now + interval '1 minute') is not true then
         v_marks := set_claim_marks();
-    elsif v_clock.has_marks then
+    elsif v_rules.has_marks then
         v_marks := read_claim_marks();
     end if;
 
-    if v_state.paused_at is not null then
+    if v_rules.paused_at is not null then
         v_closed_because := format(
             'the queue is paused since %s by %s: %s',
-            v_state.paused_at, v_state.paused_by, v_state.paused_reason
+            v_rules.paused_at, v_rules.paused_by, v_rules.paused_reason
         );
-    elsif v_state.circuit_state <> 'closed' then
+    elsif v_rules.circuit_state <> 'closed' then
         if admit_circuit_probe() then
             select t.circuit_state <> 'closed' into v_is_probe
             from ocr_queue_state as t
@@ -374,7 +377,7 @@ begin
         else
             v_closed_because := format(
                 'the circuit is %s after infrastructure errors, the last one: %s',
-                v_state.circuit_state, v_state.circuit_last_error
+                v_rules.circuit_state, v_rules.circuit_last_error
             );
         end if;
     end if;
@@ -390,7 +393,7 @@ begin
         return;
     end if;
 
-    if v_settings.max_concurrent_jobs is not null then
+    if v_rules.max_concurrent_jobs is not null then
         -- Counting and claiming must be one step, else two claims share the last free
         -- place. Whoever finds another claim at it goes away and polls again.
         if not pg_try_advisory_xact_lock(
@@ -400,7 +403,7 @@ begin
         end if;
         v_wanted := least(
             v_wanted,
-            v_settings.max_concurrent_jobs - (
+            v_rules.max_concurrent_jobs - (
                 select count(*)::integer
                 from ocr_queue as q
                 where q.status = 'processing'
@@ -409,12 +412,9 @@ begin
     end if;
 
     while v_wanted > 0 loop
-        select
-            array_agg(p.id) filter (where p.ocr_status is distinct from 'completed'),
-            array_agg(p.document_id) filter (where p.ocr_status = 'completed'),
-            array_agg(p.document_id) filter (where p.ocr_status = 'processing')
-        into v_jobs, v_leftovers, v_taken_over
-        from (
+        return query
+        with
+        picked as (
             select o.id, o.document_id, o.ocr_status
             from generate_series(10, 0, -1) as n (priority)
             cross join lateral (
@@ -435,73 +435,63 @@ begin
                 for update of q skip locked
             ) as o
             limit v_wanted
-        ) as p;
-        exit when v_leftovers is null;
-        -- jobs that somebody enqueued by hand for completed documents (G4)
-        delete from ocr_queue as q where q.document_id = any(v_leftovers);
+        ),
+        job as (
+            update ocr_queue as q
+            set
+                status = 'processing',
+                attempts = least(q.attempts + 1, q.max_attempts),
+                started_at = v_now,
+                heartbeat_at = v_now,
+                completed_at = null,
+                worker_id = p_worker_id,
+                lease_expires_at = v_now + coalesce(p_lease, v_rules.default_lease),
+                progress_current = null,
+                progress_total = null
+            from picked as p
+            where
+                q.id = p.id
+                and (p.ocr_status in ('completed', 'processing')) is not true
+            returning
+                q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
+                q.lease_expires_at, q.run_after
+        ),
+        claimed as (
+            update documents as d
+            set
+                ocr_status = 'processing',
+                ocr_lease_token = gen_random_uuid(),
+                ocr_claims = d.ocr_claims + 1,
+                updated_at = v_now
+            from job as j
+            where d.id = j.document_id
+            returning
+                j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
+                d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
+                j.lease_expires_at, j.run_after
+        )
+        select
+            c.job_id,
+            c.id,
+            -- an adopted table may have them as varchar and integer
+            c.filename::text,
+            c.file_path::text,
+            c.file_hash::text,
+            c.file_size::bigint,
+            c.mime_type::text,
+            c.priority,
+            c.attempts,
+            c.max_attempts,
+            c.ocr_lease_token,
+            c.lease_expires_at
+        from claimed as c
+        order by c.priority desc, c.run_after, c.job_id;
+        get diagnostics v_claimed = row_count;
+        v_wanted := v_wanted - v_claimed;
+        exit when v_wanted = 0 or not settle_displaced_jobs(v_now, v_marks);
     end loop;
-    if v_jobs is null then
-        return;
-    end if;
-    if v_taken_over is not null then
-        -- the job was put back by hand, the document was not: the attempt that this
-        -- claim ends leaves its row like any other (G10)
-        perform from end_ocr_leases(
-            v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
-        );
-    end if;
 
-    return query
-    with
-    job as (
-        update ocr_queue as q
-        set
-            status = 'processing',
-            attempts = least(q.attempts + 1, q.max_attempts),
-            started_at = v_now,
-            heartbeat_at = v_now,
-            completed_at = null,
-            worker_id = p_worker_id,
-            lease_expires_at = v_now + coalesce(p_lease, v_settings.default_lease),
-            progress_current = null,
-            progress_total = null
-        where q.id = any(v_jobs)
-        returning
-            q.id, q.document_id, q.priority, q.attempts, q.max_attempts,
-            q.lease_expires_at, q.run_after
-    ),
-    claimed as (
-        update documents as d
-        set
-            ocr_status = 'processing',
-            ocr_lease_token = gen_random_uuid(),
-            ocr_claims = d.ocr_claims + 1,
-            updated_at = v_now
-        from job as j
-        where d.id = j.document_id
-        returning
-            j.id as job_id, d.id, d.filename, d.file_path, d.file_hash, d.file_size,
-            d.mime_type, j.priority, j.attempts, j.max_attempts, d.ocr_lease_token,
-            j.lease_expires_at, j.run_after
-    )
-    select
-        c.job_id,
-        c.id,
-        -- an adopted table may have them as varchar and integer
-        c.filename::text,
-        c.file_path::text,
-        c.file_hash::text,
-        c.file_size::bigint,
-        c.mime_type::text,
-        c.priority,
-        c.attempts,
-        c.max_attempts,
-        c.ocr_lease_token,
-        c.lease_expires_at
-    from claimed as c
-    order by c.priority desc, c.run_after, c.job_id;
-
-    if v_is_probe then
+    if v_is_probe and v_claimed = 1 then
         update ocr_queue_state as t
         set
             circuit_state = 'half_open',
@@ -511,7 +501,11 @@ begin
             circuit_probe_token = d.ocr_lease_token
         from ocr_queue as q
         inner join documents as d on d.id = q.document_id
-        where t.id and q.id = any(v_jobs);
+        where
+            t.id
+            and q.status = 'processing'
+            and q.started_at = v_now
+            and q.worker_id = p_worker_id;
     end if;
 end;
 $$;
@@ -544,14 +538,14 @@ CREATE FUNCTION public.cleanup_completed_ocr_queue() RETURNS trigger
 declare
     v_jobs ocr_queue [];
 begin
-    if exists (select from ocr_queue as q where q.document_id = new.id) then
-        with removed as (
-            delete from ocr_queue as q where q.document_id = new.id returning q.*
-        )
-        select array_agg(r::ocr_queue) into v_jobs from removed as r;
-    elsif current_setting('ocr_guardrails.history_follows', true) = 'on' then
+    -- requeue_document() takes a result back
+    if new.ocr_status <> 'completed' then
         return null;
     end if;
+    with removed as (
+        delete from ocr_queue as q where q.document_id = new.id returning q.*
+    )
+    select array_agg(r::ocr_queue) into v_jobs from removed as r;
     -- a result that is brought back is no new attempt
     if new.ocr_result_token = old.ocr_lease_token then
         perform record_written_results(array[new.id], v_jobs);
@@ -633,6 +627,7 @@ CREATE FUNCTION public.create_ocr_history_partitions(p_months_ahead integer DEFA
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     SET lock_timeout TO '200ms'
+    SET "DateStyle" TO 'ISO'
     AS $$
 declare
     v_from timestamptz;
@@ -659,7 +654,9 @@ begin
         v_to := ((v_from at time zone 'UTC') + interval '1 month') at time zone 'UTC';
         v_name := 'ocr_job_history_'
             || to_char(v_from at time zone 'UTC', '"y"YYYY"m"MM');
-        continue when to_regclass(quote_ident(v_name)) is not null;
+        -- a temporary table of this name is none of ours
+        continue when
+            to_regclass(format('%I.%I', current_schema(), v_name)) is not null;
         begin
             lock table ocr_job_history_default in access exclusive mode;
             execute format(
@@ -1154,7 +1151,7 @@ declare
     v_job_status text;
 begin
     perform check_lease_arguments(p_document_id, p_lease_token);
-    if p_error is null or p_error !~ '\S' then
+    if p_error is null or p_error !~ '[^[:space:]]' then
         perform reject_argument('p_error', 'the reason of the failure', p_error);
     end if;
     if (p_error_class in ('document', 'permanent', 'infrastructure')) is not true then
@@ -1237,6 +1234,39 @@ $$;
 
 COMMENT ON FUNCTION public.fail_rejected_job(p_result public.ocr_result, p_error text) IS 'Internal. Fails the job of a result that the database rejected as class document, if
 the offer still held the lease.';
+
+
+--
+-- Name: find_document_files(uuid, integer); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.find_document_files(p_after uuid DEFAULT NULL::uuid, p_limit integer DEFAULT 1000) RETURNS TABLE(document_id uuid, file_path text, file_hash text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+    if (p_limit between 1 and 10000) is not true then
+        perform reject_argument('p_limit', 'between 1 and 10000', p_limit::text);
+    end if;
+    return query
+    select d.id, d.file_path::text, d.file_hash::text
+    from documents as d
+    where d.file_path is not null and (p_after is null or d.id > p_after)
+    order by d.id
+    limit p_limit;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION find_document_files(p_after uuid, p_limit integer); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) IS 'The files that documents say they have, p_limit of them in the order of the document''s
+id, from the first id after p_after. Take the last id of a page as p_after of the next;
+a page with fewer than p_limit rows is the last. Raises 22023 for a limit outside 1 to
+10000.';
 
 
 --
@@ -1354,12 +1384,369 @@ and last_heartbeat are null then, minutes_stuck counts from the last change of t
 document). Raises 22023 for a threshold outside 1 to 525600.';
 
 
+SET default_tablespace = '';
+
+--
+-- Name: ocr_job_history; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ocr_job_history (
+    document_id uuid NOT NULL,
+    job_id uuid,
+    outcome text NOT NULL,
+    error_class text,
+    worker_id text,
+    engine text,
+    attempt integer,
+    priority integer,
+    queued_at timestamp with time zone,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    wait_ms bigint,
+    processing_time_ms integer,
+    confidence real,
+    word_count integer,
+    source_hash text,
+    lease_token uuid,
+    error text,
+    CONSTRAINT check_ocr_job_history_outcome CHECK ((outcome = ANY (ARRAY['written'::text, 'failed'::text, 'retry'::text, 'expired'::text, 'released'::text, 'cancelled'::text])))
+)
+PARTITION BY RANGE (finished_at);
+
+
+--
+-- Name: TABLE ocr_job_history; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.ocr_job_history IS 'Append-only: one row per finished attempt (G10). Partitioned by month of finished_at;
+outlives its document.';
+
+
+--
+-- Name: COLUMN ocr_job_history.document_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.document_id IS 'The document; no foreign key, the evidence stays when the document goes.';
+
+
+--
+-- Name: COLUMN ocr_job_history.job_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.job_id IS 'The job; null when the document had lost its job.';
+
+
+--
+-- Name: COLUMN ocr_job_history.outcome; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.outcome IS 'written; failed (dead now); retry (will be tried again); expired (the lease ran out or
+was reset); released (given back unspent); cancelled (by an operator, a requeue or a
+replaced file).';
+
+
+--
+-- Name: COLUMN ocr_job_history.error_class; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.error_class IS 'document, permanent or infrastructure, for failed and retry.';
+
+
+--
+-- Name: COLUMN ocr_job_history.worker_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.worker_id IS 'Who held the lease.';
+
+
+--
+-- Name: COLUMN ocr_job_history.engine; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.engine IS 'Name and version of the OCR engine.';
+
+
+--
+-- Name: COLUMN ocr_job_history.attempt; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.attempt IS 'Number of the attempt, from 1.';
+
+
+--
+-- Name: COLUMN ocr_job_history.priority; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.priority IS 'Priority of the job.';
+
+
+--
+-- Name: COLUMN ocr_job_history.queued_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.queued_at IS 'When the job was enqueued.';
+
+
+--
+-- Name: COLUMN ocr_job_history.started_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.started_at IS 'When the attempt was claimed.';
+
+
+--
+-- Name: COLUMN ocr_job_history.finished_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.finished_at IS 'When the attempt ended; the partition key.';
+
+
+--
+-- Name: COLUMN ocr_job_history.wait_ms; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.wait_ms IS 'From the moment the job was due to its claim, in milliseconds.';
+
+
+--
+-- Name: COLUMN ocr_job_history.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.processing_time_ms IS 'As the worker measured it for a written result, else from claim to end, in
+milliseconds.';
+
+
+--
+-- Name: COLUMN ocr_job_history.confidence; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.confidence IS 'Confidence of a written result in percent.';
+
+
+--
+-- Name: COLUMN ocr_job_history.word_count; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.word_count IS 'Words of a written result.';
+
+
+--
+-- Name: COLUMN ocr_job_history.source_hash; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.source_hash IS 'SHA-256 of the bytes that a written result was read from.';
+
+
+--
+-- Name: COLUMN ocr_job_history.lease_token; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.lease_token IS 'The lease of the attempt.';
+
+
+--
+-- Name: COLUMN ocr_job_history.error; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_job_history.error IS 'What went wrong, or who ended the attempt and why.';
+
+
+SET default_table_access_method = heap;
+
+--
+-- Name: ocr_queue; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ocr_queue (
+    id uuid DEFAULT uuidv7() NOT NULL,
+    document_id uuid NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    priority integer DEFAULT 5 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    max_attempts integer DEFAULT 3 NOT NULL,
+    run_after timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    heartbeat_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    worker_id text,
+    lease_expires_at timestamp with time zone,
+    progress_current integer,
+    progress_total integer,
+    error_message text,
+    processing_time_ms integer,
+    file_size bigint,
+    CONSTRAINT check_ocr_queue_attempts CHECK (((attempts >= 0) AND ((max_attempts >= 1) AND (max_attempts <= 100)) AND (attempts <= max_attempts) AND ((status <> 'pending'::text) OR (attempts < max_attempts)))),
+    CONSTRAINT check_ocr_queue_lease CHECK (
+CASE
+    WHEN (status = 'processing'::text) THEN ((lease_expires_at IS NOT NULL) AND (started_at IS NOT NULL) AND (worker_id IS NOT NULL))
+    ELSE (lease_expires_at IS NULL)
+END),
+    CONSTRAINT check_ocr_queue_numbers CHECK (((LEAST(progress_current, progress_total, processing_time_ms) >= 0) AND (progress_current <= progress_total) AND (file_size >= 0))),
+    CONSTRAINT check_ocr_queue_priority CHECK (((priority >= 0) AND (priority <= 10))),
+    CONSTRAINT check_ocr_queue_run_after CHECK (isfinite(run_after)),
+    CONSTRAINT check_ocr_queue_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'failed'::text])))
+)
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500', autovacuum_analyze_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
+
+
+--
+-- Name: TABLE ocr_queue; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.ocr_queue IS 'OCR jobs that are waiting, running or dead. A completed job is removed (its history
+stays in ocr_job_history), so the table is as small as the work that is left.';
+
+
+--
+-- Name: COLUMN ocr_queue.id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.id IS 'Primary key; time-ordered (uuid version 7).';
+
+
+--
+-- Name: COLUMN ocr_queue.document_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.document_id IS 'The document to be processed; at most one live job each (G5).';
+
+
+--
+-- Name: COLUMN ocr_queue.status; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.status IS 'pending, processing (under a lease) or failed (dead: attempts are used up).';
+
+
+--
+-- Name: COLUMN ocr_queue.priority; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.priority IS '0 (last) to 10 (first).';
+
+
+--
+-- Name: COLUMN ocr_queue.attempts; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.attempts IS 'Attempts spent, the running one included.';
+
+
+--
+-- Name: COLUMN ocr_queue.max_attempts; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.max_attempts IS 'Attempts after which the job is dead.';
+
+
+--
+-- Name: COLUMN ocr_queue.run_after; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.run_after IS 'Not to be claimed before this time: backoff, or a job for later.';
+
+
+--
+-- Name: COLUMN ocr_queue.created_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.created_at IS 'When the job was enqueued.';
+
+
+--
+-- Name: COLUMN ocr_queue.started_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.started_at IS 'When the running or last attempt was claimed.';
+
+
+--
+-- Name: COLUMN ocr_queue.heartbeat_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.heartbeat_at IS 'Last sign of life from the worker. In no index, so that heartbeats stay HOT.';
+
+
+--
+-- Name: COLUMN ocr_queue.completed_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.completed_at IS 'When a dead job died.';
+
+
+--
+-- Name: COLUMN ocr_queue.worker_id; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.worker_id IS 'Who holds the lease, or held the last one of a dead job.';
+
+
+--
+-- Name: COLUMN ocr_queue.lease_expires_at; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.lease_expires_at IS 'When the lease ends unless extended. In no index, so that heartbeats stay HOT.';
+
+
+--
+-- Name: COLUMN ocr_queue.progress_current; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.progress_current IS 'Pages done.';
+
+
+--
+-- Name: COLUMN ocr_queue.progress_total; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.progress_total IS 'Pages in all.';
+
+
+--
+-- Name: COLUMN ocr_queue.error_message; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.error_message IS 'Error of the last attempt.';
+
+
+--
+-- Name: COLUMN ocr_queue.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.processing_time_ms IS 'How long the last failed attempt took, in milliseconds.';
+
+
+--
+-- Name: COLUMN ocr_queue.file_size; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.ocr_queue.file_size IS 'Size of the file in bytes when the job was enqueued.';
+
+
+--
+-- Name: form_result_history(uuid, text, integer, real, integer, text, uuid, public.ocr_queue); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) RETURNS public.ocr_job_history
+    LANGUAGE sql
+    RETURN ROW(p_document_id, (p_job).id, 'written'::text, NULL::text, (p_job).worker_id, p_engine, (p_job).attempts, (p_job).priority, (p_job).created_at, (p_job).started_at, clock_timestamp(), (public.elapsed_ms((p_job).run_after, (p_job).started_at))::bigint, p_processing_time_ms, p_confidence, p_word_count, p_source_hash, p_lease_token, NULL::text)::public.ocr_job_history;
+
+
+--
+-- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) IS 'Internal. The row of ocr_job_history for a result that was written under p_lease_token;
+p_job is the job as it was when it was removed, null when the document had lost it.';
+
+
 --
 -- Name: hash_inserted_ocr_text(); Type: FUNCTION; Schema: public; Owner: -
 --
 
 CREATE FUNCTION public.hash_inserted_ocr_text() RETURNS trigger
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
@@ -1513,6 +1900,32 @@ then nothing is added.';
 
 
 --
+-- Name: is_finishing_left_to_trigger(oid); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.is_finishing_left_to_trigger(p_table oid) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    return pg_catalog.texteq(
+        pg_catalog.current_setting('ocr_guardrails.finishing_depth', true),
+        pg_catalog.pg_trigger_depth()::pg_catalog.text
+    ) is not true
+    or not pg_catalog.has_table_privilege(p_table, 'trigger');
+end;
+$$;
+
+
+--
+-- Name: FUNCTION is_finishing_left_to_trigger(p_table oid); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.is_finishing_left_to_trigger(p_table oid) IS 'Internal, and called by whoever updates documents. Whether the statement leaves it to
+trigger_cleanup_completed_ocr_queue to remove the job of a completed document and to
+write its history. True for everybody but write_ocr_results().';
+
+
+--
 -- Name: is_text_compared(text, integer, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -1606,10 +2019,6 @@ COMMENT ON FUNCTION public.list_broken_guards() IS 'Internal. Documents and jobs
 which is not valid there yet, each with the first constraint that it breaks.';
 
 
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
-
 --
 -- Name: documents; Type: TABLE; Schema: public; Owner: -
 --
@@ -1637,10 +2046,10 @@ CREATE TABLE public.documents (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT check_ocr_completed_result CHECK (((ocr_status <> 'completed'::text) OR ((ocr_text IS NOT NULL) AND (ocr_confidence IS NOT NULL) AND (ocr_word_count IS NOT NULL) AND (ocr_completed_at IS NOT NULL)))),
-    CONSTRAINT check_ocr_confidence CHECK (((ocr_confidence IS NULL) OR ((ocr_confidence >= (0)::double precision) AND (ocr_confidence <= (100)::double precision)))),
+    CONSTRAINT check_ocr_confidence CHECK (((ocr_confidence >= (0)::double precision) AND (ocr_confidence <= (100)::double precision))),
     CONSTRAINT check_ocr_file_hash CHECK (((octet_length(file_hash) = 64) AND (file_hash ~ '^[0-9a-f]+$'::text))),
     CONSTRAINT check_ocr_lease CHECK (((ocr_status = 'processing'::text) = (ocr_lease_token IS NOT NULL))),
-    CONSTRAINT check_ocr_numbers CHECK (((ocr_word_count >= 0) AND (ocr_processing_time_ms >= 0) AND (file_size >= 0) AND (ocr_claims >= 0))),
+    CONSTRAINT check_ocr_numbers CHECK (((LEAST(ocr_word_count, ocr_processing_time_ms, ocr_claims) >= 0) AND (file_size >= 0))),
     CONSTRAINT check_ocr_status CHECK ((ocr_status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text])))
 )
 WITH (fillfactor='80');
@@ -1928,177 +2337,6 @@ COMMENT ON COLUMN public.ocr_file_checks.actual_hash IS 'SHA-256 of what was the
 --
 
 COMMENT ON COLUMN public.ocr_file_checks.checked_at IS 'When.';
-
-
---
--- Name: ocr_queue; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.ocr_queue (
-    id uuid DEFAULT uuidv7() NOT NULL,
-    document_id uuid NOT NULL,
-    status text DEFAULT 'pending'::text NOT NULL,
-    priority integer DEFAULT 5 NOT NULL,
-    attempts integer DEFAULT 0 NOT NULL,
-    max_attempts integer DEFAULT 3 NOT NULL,
-    run_after timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    started_at timestamp with time zone,
-    heartbeat_at timestamp with time zone,
-    completed_at timestamp with time zone,
-    worker_id text,
-    lease_expires_at timestamp with time zone,
-    progress_current integer,
-    progress_total integer,
-    error_message text,
-    processing_time_ms integer,
-    file_size bigint,
-    CONSTRAINT check_ocr_queue_attempts CHECK (((attempts >= 0) AND ((max_attempts >= 1) AND (max_attempts <= 100)) AND (attempts <= max_attempts) AND ((status <> 'pending'::text) OR (attempts < max_attempts)))),
-    CONSTRAINT check_ocr_queue_lease CHECK (
-CASE
-    WHEN (status = 'processing'::text) THEN ((lease_expires_at IS NOT NULL) AND (started_at IS NOT NULL) AND (worker_id IS NOT NULL))
-    ELSE (lease_expires_at IS NULL)
-END),
-    CONSTRAINT check_ocr_queue_numbers CHECK (((progress_current >= 0) AND (progress_total >= 0) AND (progress_current <= progress_total) AND (processing_time_ms >= 0) AND (file_size >= 0))),
-    CONSTRAINT check_ocr_queue_priority CHECK (((priority >= 0) AND (priority <= 10))),
-    CONSTRAINT check_ocr_queue_run_after CHECK (isfinite(run_after)),
-    CONSTRAINT check_ocr_queue_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'failed'::text])))
-)
-WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500', autovacuum_analyze_scale_factor='0.05', autovacuum_vacuum_cost_delay='0');
-
-
---
--- Name: TABLE ocr_queue; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON TABLE public.ocr_queue IS 'OCR jobs that are waiting, running or dead. A completed job is removed (its history
-stays in ocr_job_history), so the table is as small as the work that is left.';
-
-
---
--- Name: COLUMN ocr_queue.id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.id IS 'Primary key; time-ordered (uuid version 7).';
-
-
---
--- Name: COLUMN ocr_queue.document_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.document_id IS 'The document to be processed; at most one live job each (G5).';
-
-
---
--- Name: COLUMN ocr_queue.status; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.status IS 'pending, processing (under a lease) or failed (dead: attempts are used up).';
-
-
---
--- Name: COLUMN ocr_queue.priority; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.priority IS '0 (last) to 10 (first).';
-
-
---
--- Name: COLUMN ocr_queue.attempts; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.attempts IS 'Attempts spent, the running one included.';
-
-
---
--- Name: COLUMN ocr_queue.max_attempts; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.max_attempts IS 'Attempts after which the job is dead.';
-
-
---
--- Name: COLUMN ocr_queue.run_after; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.run_after IS 'Not to be claimed before this time: backoff, or a job for later.';
-
-
---
--- Name: COLUMN ocr_queue.created_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.created_at IS 'When the job was enqueued.';
-
-
---
--- Name: COLUMN ocr_queue.started_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.started_at IS 'When the running or last attempt was claimed.';
-
-
---
--- Name: COLUMN ocr_queue.heartbeat_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.heartbeat_at IS 'Last sign of life from the worker. In no index, so that heartbeats stay HOT.';
-
-
---
--- Name: COLUMN ocr_queue.completed_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.completed_at IS 'When a dead job died.';
-
-
---
--- Name: COLUMN ocr_queue.worker_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.worker_id IS 'Who holds the lease, or held the last one of a dead job.';
-
-
---
--- Name: COLUMN ocr_queue.lease_expires_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.lease_expires_at IS 'When the lease ends unless extended. In no index, so that heartbeats stay HOT.';
-
-
---
--- Name: COLUMN ocr_queue.progress_current; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.progress_current IS 'Pages done.';
-
-
---
--- Name: COLUMN ocr_queue.progress_total; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.progress_total IS 'Pages in all.';
-
-
---
--- Name: COLUMN ocr_queue.error_message; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.error_message IS 'Error of the last attempt.';
-
-
---
--- Name: COLUMN ocr_queue.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.processing_time_ms IS 'How long the last failed attempt took, in milliseconds.';
-
-
---
--- Name: COLUMN ocr_queue.file_size; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_queue.file_size IS 'Size of the file in bytes when the job was enqueued.';
 
 
 --
@@ -2679,7 +2917,7 @@ declare
     v_key bigint;
     v_lock_timeout constant text := current_setting('lock_timeout');
 begin
-    if p_name is null or p_name !~ '\S' then
+    if p_name is null or p_name !~ '[^[:space:]]' then
         perform reject_argument('p_name', 'the name of the resource', p_name);
     end if;
     if (p_timeout between interval '0' and interval '1 day') is not true then
@@ -2789,6 +3027,13 @@ begin
         ) as q on true;
     end if;
 
+    -- by its time trigger_cleanup_completed_ocr_queue knows that there is a result
+    if v_new.ocr_status = 'completed'
+        and p_old.ocr_status is distinct from 'completed'
+        and v_new.ocr_completed_at is not distinct from p_old.ocr_completed_at
+    then
+        v_new.ocr_completed_at := clock_timestamp();
+    end if;
     -- the columns of the package follow what the statement has made of the row
     v_new.ocr_claims := p_old.ocr_claims;
     if v_new.ocr_status is distinct from 'processing' then
@@ -2978,44 +3223,29 @@ CREATE FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) RETURNS 
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
-    SET enable_hashjoin TO 'off'
-    SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
 declare
-    v_settings ocr_settings;
     v_result ocr_result;
-    v_is_locked boolean := cardinality(p_results) > 1;
+    v_answer record;
     v_is_dependent boolean := false;
     v_ordinal integer := 0;
-    v_ordinals bigint [];
-    v_document_ids ocr_id_types.document_ids%type;
-    v_foreign_ids ocr_id_types.document_ids%type;
-    v_jobs ocr_queue [];
 begin
-    if v_is_locked then
-        perform lock_ocr_offers(p_results);
-    end if;
-    select s.* into strict v_settings from ocr_settings as s where s.id;
-    if v_settings.foreign_text_policy = 'refuse' and not v_is_locked then
-        perform lock_ocr_offers(p_results);
-        v_is_locked := true;
-    end if;
-
     if cardinality(p_results) > 1 then
         select
             count(*) <> count(distinct r.document_id)
             or count(h.hash) <> count(distinct h.hash)
         into v_is_dependent
-        from unnest(p_results) as r
+        from ocr_settings as s
+        cross join unnest(p_results) as r
         left join lateral (
             select hash_ocr_text(r.ocr_text)
-            where is_text_compared(
-                r.ocr_text, r.word_count, v_settings.foreign_text_min_words
-            )
-        ) as h (hash) on true;
+            where is_text_compared(r.ocr_text, r.word_count, s.foreign_text_min_words)
+        ) as h (hash) on true
+        where s.id;
     end if;
     if v_is_dependent then
+        perform lock_ocr_offers(p_results);
         foreach v_result in array p_results loop
             v_ordinal := v_ordinal + 1;
             return query
@@ -3025,95 +3255,8 @@ begin
         return;
     end if;
 
-    -- Read by the trigger that would otherwise write the history, row by row. Not a SET
-    -- of the function: only a superuser may give a function a setting of this kind.
-    perform set_config('ocr_guardrails.history_follows', 'on', true);
-    loop
-        with
-        written as (
-            update documents as d
-            set
-                ocr_status = 'completed',
-                ocr_text = r.ocr_text,
-                -- the column holds a real, which has no numbers closer to zero
-                ocr_confidence = case
-                    when r.confidence > 1e-30 then r.confidence else 0
-                end,
-                ocr_word_count = r.word_count,
-                ocr_processing_time_ms = r.processing_time_ms,
-                ocr_engine = r.engine,
-                ocr_source_hash = r.source_hash,
-                ocr_result_token = d.ocr_lease_token,
-                ocr_completed_at = clock_timestamp(),
-                updated_at = clock_timestamp()
-            from unnest(p_results) with ordinality as r (
-                document_id, expected_filename, ocr_text, confidence, word_count,
-                processing_time_ms, lease_token, source_hash, engine, ordinal
-            )
-            where
-                d.id = r.document_id
-                and judge_ocr_result(
-                    d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
-                    d.filename, d.file_hash,
-                    r.lease_token, r.expected_filename, r.source_hash,
-                    r.ocr_text, r.confidence, r.word_count,
-                    v_settings.require_lease_token, v_settings.require_source_hash,
-                    v_settings.word_count_tolerance
-                ) = 'written'
-                and find_invalid_result(
-                    r.document_id, r.expected_filename, r.ocr_text, r.confidence,
-                    r.word_count, r.processing_time_ms, r.source_hash
-                ) is null
-                and (
-                    v_settings.foreign_text_policy <> 'refuse'
-                    or not exists (
-                        select from list_foreign_texts(
-                            d.id, d.file_hash, r.ocr_text, r.word_count,
-                            v_settings.foreign_text_min_words
-                        )
-                    )
-                )
-            returning
-                d.id,
-                r.ordinal,
-                case
-                    when v_settings.foreign_text_policy = 'record'
-                        then (
-                            select f.id
-                            from list_foreign_texts(
-                                d.id, d.file_hash, r.ocr_text, r.word_count,
-                                v_settings.foreign_text_min_words
-                            ) as f (id)
-                            limit 1
-                        )
-                end as foreign_id
-        ),
-        removed as (
-            delete from ocr_queue as q
-            using written as w
-            where q.document_id = w.id
-            returning q.*
-        )
-        select
-            array_agg(w.ordinal),
-            array_agg(w.id),
-            array_agg(w.foreign_id),
-            (select array_agg(m::ocr_queue) from removed as m)
-        into v_ordinals, v_document_ids, v_foreign_ids, v_jobs
-        from written as w;
-        exit when v_is_locked or v_ordinals is not null;
-        -- why it was refused is to be said of a row that cannot change meanwhile
-        perform lock_ocr_offers(p_results);
-        v_is_locked := true;
-    end loop;
-    perform set_config('ocr_guardrails.history_follows', 'off', true);
-
-    if v_ordinals is not null then
-        perform record_written_results(v_document_ids, v_jobs);
-    end if;
-    if cardinality(v_ordinals) = cardinality(p_results)
-        and num_nonnulls(variadic v_foreign_ids) = 0
-    then
+    v_answer := write_ocr_results(p_results);
+    if v_answer.is_complete then
         return query
         select r.ordinal::integer, r.document_id, 'written', null
         from unnest(p_results) with ordinality as r (
@@ -3125,7 +3268,7 @@ begin
     return query
     select e.ordinal, e.document_id, e.outcome, e.detail
     from record_ocr_refusals(
-        p_results, v_settings, v_ordinals, v_foreign_ids, v_jobs
+        p_results, v_answer.written, v_answer.foreign_ids
     ) as e;
 end;
 $$;
@@ -3135,10 +3278,9 @@ $$;
 -- Name: FUNCTION offer_ocr_results(p_results public.ocr_result[]); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) IS 'Internal. Offers results for documents: locks, judges by judge_ocr_result(), looks for
-foreign texts (G7), writes what may be written and records an incident for what may not
-(G10). Returns the outcome of each element, in order. An error that the write itself
-raises goes through to the caller.';
+COMMENT ON FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) IS 'Internal. Offers results for documents: writes what may be written and records an
+incident for what may not (G10). Returns the outcome of each element, in order. An error
+that the write itself raises goes through to the caller.';
 
 
 --
@@ -3150,7 +3292,7 @@ CREATE FUNCTION public.pause_ocr_queue(p_reason text) RETURNS boolean
     SET search_path TO 'public', 'pg_temp'
     AS $$
 begin
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the pause', p_reason);
     end if;
     update ocr_queue_state as t
@@ -3335,12 +3477,20 @@ begin
         );
     end if;
 
+    with
+    -- The foreign key would wait for whoever deletes one of them, with others locked
+    -- (G12), and then fail.
+    known as materialized (
+        select d.id
+        from documents as d
+        where d.id = any(p_document_ids)
+        for key share skip locked
+    )
     insert into ocr_file_checks as c (document_id, present, actual_hash)
     select distinct on (d.id) d.id, a.present, a.actual_hash
     from unnest(p_document_ids, p_present, p_actual_hashes)
         with ordinality as a (document_id, present, actual_hash, n)
-    inner join documents as d
-        on d.id = a.document_id and d.id = any(p_document_ids)
+    inner join known as d on d.id = a.document_id
     order by d.id, a.n desc
     on conflict (document_id) do update
         set
@@ -3364,10 +3514,10 @@ length or hold what they must not.';
 
 
 --
--- Name: record_ocr_refusals(public.ocr_result[], public.ocr_settings, bigint[], uuid[], public.ocr_queue[]); Type: FUNCTION; Schema: public; Owner: -
+-- Name: record_ocr_refusals(public.ocr_result[], bigint[], uuid[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) RETURNS TABLE(ordinal integer, document_id uuid, outcome text, detail text)
+CREATE FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]) RETURNS TABLE(ordinal integer, document_id uuid, outcome text, detail text)
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3399,32 +3549,34 @@ begin
                 when v.verdict = 'written' then 'rejected_by_database'
                 else v.verdict
             end as outcome
-        from unnest(p_results) with ordinality as r (
+        from ocr_settings as s
+        cross join unnest(p_results) with ordinality as r (
             document_id, expected_filename, ocr_text, confidence, word_count,
             processing_time_ms, lease_token, source_hash, engine, ordinal
         )
         left join unnest(p_written, p_foreign_ids) as w (ordinal, foreign_id)
             on w.ordinal = r.ordinal
         left join documents as d on d.id = r.document_id
-        cross join lateral (
+        left join lateral (
             select judge_ocr_result(
                 d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
                 d.filename, d.file_hash,
                 r.lease_token, r.expected_filename, r.source_hash,
                 r.ocr_text, r.confidence, r.word_count,
-                p_settings.require_lease_token, p_settings.require_source_hash,
-                p_settings.word_count_tolerance
+                s.require_lease_token, s.require_source_hash, s.word_count_tolerance
             )
+            where w.ordinal is null
             -- inlined, but evaluated once
             offset 0
-        ) as v (verdict)
-        cross join lateral (
+        ) as v (verdict) on true
+        left join lateral (
             select find_invalid_result(
                 r.document_id, r.expected_filename, r.ocr_text, r.confidence,
                 r.word_count, r.processing_time_ms, r.source_hash
             )
+            where w.ordinal is null
             offset 0
-        ) as i (invalid)
+        ) as i (invalid) on true
         left join lateral (
             select w.foreign_id as id
             where w.foreign_id is not null
@@ -3432,11 +3584,12 @@ begin
             select t.id
             from list_foreign_texts(
                 d.id, d.file_hash, r.ocr_text, r.word_count,
-                p_settings.foreign_text_min_words
+                s.foreign_text_min_words
             ) as t (id)
-            where v.verdict = 'written' and p_settings.foreign_text_policy = 'refuse'
+            where v.verdict = 'written' and s.foreign_text_policy = 'refuse'
             limit 1
         ) as f on true
+        where s.id
     ),
     described as materialized (
         select
@@ -3504,9 +3657,14 @@ begin
             from ocr_queue as o
             where o.document_id = e.document_id and o.status = 'processing'
             union all
-            select o.id, o.worker_id
-            from unnest(p_jobs) as o
-            where o.document_id = e.document_id and o.status = 'processing'
+            -- the job is gone if this very offer was written
+            select h.job_id, h.worker_id
+            from ocr_job_history as h
+            where
+                h.document_id = e.document_id
+                and h.lease_token = e.live_token
+                and h.outcome = e.outcome
+            limit 1
         ) as q on true
         where
             e.outcome not in ('written', 'already_written')
@@ -3520,14 +3678,13 @@ $$;
 
 
 --
--- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) IS 'Internal. The outcome of each of the given results, in order, with its reason in words,
+COMMENT ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]) IS 'Internal. The outcome of each of the given results, in order, with its reason in words,
 and an incident for each that was refused or whose text another document carries.
 p_written are the ordinals of those that were written, p_foreign_ids the documents that
-carry their texts, as far as the policy looks for them, p_jobs their jobs, which have
-been removed.';
+carry their texts, as far as the policy looks for them.';
 
 
 --
@@ -3542,17 +3699,12 @@ CREATE FUNCTION public.record_written_results(p_document_ids uuid[], p_jobs publ
     SET jit TO 'off'
     AS $$
 begin
-    insert into ocr_job_history (
-        document_id, job_id, outcome, worker_id, engine, attempt, priority, queued_at,
-        started_at, finished_at, wait_ms, processing_time_ms, confidence, word_count,
-        source_hash, lease_token
-    )
+    insert into ocr_job_history
     select
-        d.id, j.id, 'written', j.worker_id, d.ocr_engine, j.attempts, j.priority,
-        j.created_at, j.started_at, clock_timestamp(),
-        elapsed_ms(j.run_after, j.started_at),
-        d.ocr_processing_time_ms, d.ocr_confidence, d.ocr_word_count,
-        d.ocr_source_hash, d.ocr_result_token
+        (form_result_history(
+            d.id, d.ocr_engine, d.ocr_processing_time_ms, d.ocr_confidence,
+            d.ocr_word_count, d.ocr_source_hash, d.ocr_result_token, j
+        )).*
     from documents as d
     -- a dead job beside the live one is none of this attempt's
     left join unnest(p_jobs) as j on j.document_id = d.id and j.status <> 'failed'
@@ -3902,6 +4054,8 @@ begin
                 delete from ocr_queue as q
                 where
                     q.id = any(v_case.job_ids)
+                    -- a policy may hide the document, which is not to lose its job
+                    and not row_security_active('documents')
                     and not exists (
                         select from documents as d where d.id = q.document_id
                     );
@@ -4094,7 +4248,7 @@ begin
     if p_document_id is null then
         perform reject_argument('p_document_id', 'given', null);
     end if;
-    if p_reason is null or p_reason !~ '\S' then
+    if p_reason is null or p_reason !~ '[^[:space:]]' then
         perform reject_argument('p_reason', 'the reason of the requeue', p_reason);
     end if;
     if (p_priority between 0 and 10) is not true then
@@ -4326,6 +4480,8 @@ begin
             'retry', false
         );
     end if;
+    -- whatever the caller's session says: its trigger is to remove the job
+    perform set_config('ocr_guardrails.finishing_depth', '', true);
     update documents as d
     set
         ocr_status = 'completed',
@@ -4670,7 +4826,7 @@ from 0 to 10, or null.';
 --
 
 CREATE FUNCTION public.set_guard_mode(p_mode text) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
     AS $$
 declare
@@ -4835,6 +4991,72 @@ $$;
 COMMENT ON FUNCTION public.set_ocr_setting(p_name text, p_value text) IS 'Changes one column of ocr_settings; p_value as text, null only where the setting may be
 null. In force for every call that begins afterwards. Raises 22023 for an unknown
 setting, a value of the wrong type or out of range, and says what is accepted.';
+
+
+--
+-- Name: settle_displaced_jobs(timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+    v_leftovers ocr_id_types.document_ids%type;
+    v_taken_over ocr_id_types.document_ids%type;
+begin
+    select
+        array_agg(o.document_id) filter (where o.ocr_status = 'completed'),
+        array_agg(o.document_id) filter (where o.ocr_status = 'processing')
+    into v_leftovers, v_taken_over
+    from generate_series(0, 10) as n (priority)
+    cross join lateral (
+        select
+            q.document_id,
+            d.ocr_status
+        from ocr_queue as q
+        inner join documents as d on d.id = q.document_id
+        where
+            q.status = 'pending'
+            and q.priority = n.priority
+            and q.run_after >= coalesce(p_marks[n.priority + 1], '-infinity')
+            and q.run_after <= p_now
+            and d.ocr_status in ('completed', 'processing')
+        order by q.run_after
+        limit 1000
+        for no key update of d skip locked
+        for update of q skip locked
+    ) as o;
+
+    if v_leftovers is not null then
+        -- jobs that somebody enqueued by hand for completed documents (G4)
+        delete from ocr_queue as q where q.document_id = any(v_leftovers);
+    end if;
+    if v_taken_over is not null then
+        -- the job was put back by hand, the document was not: the attempt that this
+        -- ends leaves its row like any other (G10)
+        perform from end_ocr_leases(
+            v_taken_over, 'expired', 'its job was put back by hand', 'retry', true
+        );
+    end if;
+    return v_leftovers is not null or v_taken_over is not null;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]) IS 'Internal. Removes due jobs of completed documents and ends the leases of documents
+whose jobs are pending, so that these can be claimed. p_marks as read_claim_marks()
+gives them. Returns whether there were any.';
 
 
 --
@@ -5042,6 +5264,13 @@ declare
         p_document_id, p_expected_filename, p_ocr_text, p_confidence, p_word_count,
         p_processing_time_ms, p_source_hash
     );
+    v_results constant ocr_result [] := array[
+        row(
+            p_document_id, p_expected_filename, p_ocr_text, p_confidence, p_word_count,
+            p_processing_time_ms, p_lease_token, p_source_hash, p_engine
+        )::ocr_result
+    ];
+    v_answer record;
 begin
     if v_invalid is not null then
         raise exception using
@@ -5050,17 +5279,16 @@ begin
             hint = 'Nothing was changed. Correct the argument, or report the failure '
                 'with fail_ocr_job().';
     end if;
+    -- an assignment of a single function call is evaluated without a statement
+    v_answer := write_ocr_results(v_results);
+    if v_answer.is_complete then
+        return true;
+    end if;
     return (
-        select o.outcome in ('written', 'already_written')
-        from offer_ocr_results(
-            array[
-                row(
-                    p_document_id, p_expected_filename, p_ocr_text, p_confidence,
-                    p_word_count, p_processing_time_ms, p_lease_token, p_source_hash,
-                    p_engine
-                )::ocr_result
-            ]
-        ) as o
+        select r.outcome in ('written', 'already_written')
+        from record_ocr_refusals(
+            v_results, v_answer.written, v_answer.foreign_ids
+        ) as r
     );
 end;
 $$;
@@ -5257,7 +5485,10 @@ begin
         end if;
         new.ocr_lease_token := null;
         new.ocr_text_hash := hash_ocr_text(new.ocr_text);
-        new.ocr_completed_at := coalesce(new.ocr_completed_at, clock_timestamp());
+        -- null, or still the time of an earlier result
+        if new.ocr_completed_at is not distinct from old.ocr_completed_at then
+            new.ocr_completed_at := clock_timestamp();
+        end if;
         if v_outcome = 'written' then
             new.ocr_source_hash := coalesce(new.ocr_source_hash, old.file_hash);
         end if;
@@ -5443,6 +5674,172 @@ $$;
 COMMENT ON FUNCTION public.validate_ocr_consistency() IS 'Trigger function of trigger_validate_ocr_consistency. Raises OG002 for a result without
 the live lease, OG003 for a change of a completed result, OG004 for any other illegal
 state change, OG005 for a result that cannot be right (G1, G2, G4, G5, G6, G8).';
+
+
+--
+-- Name: write_ocr_results(public.ocr_result[]); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+declare
+    v_is_locked boolean := cardinality(p_results) > 1;
+    v_document_ids ocr_id_types.document_ids%type;
+    v_recorded_ids ocr_id_types.document_ids%type;
+    v_outer_depth constant text := coalesce(
+        current_setting('ocr_guardrails.finishing_depth', true), ''
+    );
+begin
+    if v_is_locked then
+        perform lock_ocr_offers(p_results);
+    end if;
+
+    -- See is_finishing_left_to_trigger(). Not a SET of the function: only a superuser
+    -- may give a function a setting of this kind. An assignment, since it is evaluated
+    -- without a statement of its own.
+    is_complete := set_config(
+        'ocr_guardrails.finishing_depth', pg_trigger_depth()::text, true
+    ) is null;
+    loop
+        with
+        result as (
+            update documents as d
+            set
+                ocr_status = 'completed',
+                ocr_text = r.ocr_text,
+                -- the column holds a real, which has no numbers closer to zero
+                ocr_confidence = case
+                    when r.confidence > 1e-30 then r.confidence else 0
+                end,
+                ocr_word_count = r.word_count,
+                ocr_processing_time_ms = r.processing_time_ms,
+                ocr_engine = r.engine,
+                ocr_source_hash = r.source_hash,
+                ocr_result_token = d.ocr_lease_token,
+                ocr_completed_at = clock_timestamp(),
+                updated_at = clock_timestamp()
+            from ocr_settings as s
+            cross join unnest(p_results) with ordinality as r (
+                document_id, expected_filename, ocr_text, confidence, word_count,
+                processing_time_ms, lease_token, source_hash, engine, ordinal
+            )
+            where
+                s.id
+                and d.id = r.document_id
+                and judge_ocr_result(
+                    d.ocr_status, d.ocr_lease_token, d.ocr_result_token, d.ocr_claims,
+                    d.filename, d.file_hash,
+                    r.lease_token, r.expected_filename, r.source_hash,
+                    r.ocr_text, r.confidence, r.word_count,
+                    s.require_lease_token, s.require_source_hash,
+                    s.word_count_tolerance
+                ) = 'written'
+                and find_invalid_result(
+                    r.document_id, r.expected_filename, r.ocr_text, r.confidence,
+                    r.word_count, r.processing_time_ms, r.source_hash
+                ) is null
+                and (
+                    s.foreign_text_policy <> 'refuse'
+                    or (
+                        v_is_locked
+                        and not exists (
+                            select from list_foreign_texts(
+                                d.id, d.file_hash, r.ocr_text, r.word_count,
+                                s.foreign_text_min_words
+                            )
+                        )
+                    )
+                )
+            returning
+                d.id as document_id,
+                d.ocr_engine,
+                d.ocr_processing_time_ms,
+                d.ocr_confidence,
+                d.ocr_word_count,
+                d.ocr_source_hash,
+                d.ocr_result_token,
+                r.ordinal,
+                case
+                    when s.foreign_text_policy = 'record'
+                        then (
+                            select f.id
+                            from list_foreign_texts(
+                                d.id, d.file_hash, r.ocr_text, r.word_count,
+                                s.foreign_text_min_words
+                            ) as f (id)
+                            limit 1
+                        )
+                end as foreign_id
+        ),
+        removed as (
+            delete from ocr_queue as q
+            using result as r
+            where q.document_id = r.document_id
+            returning r.*, q as job
+        ),
+        recorded as (
+            insert into ocr_job_history
+            select
+                (form_result_history(
+                    r.document_id, r.ocr_engine, r.ocr_processing_time_ms,
+                    r.ocr_confidence, r.ocr_word_count, r.ocr_source_hash,
+                    r.ocr_result_token, r.job
+                )).*
+            from removed as r
+            -- a dead job beside the live one is none of this attempt's
+            where (r.job).status <> 'failed'
+            returning document_id
+        )
+        select
+            array_agg(r.ordinal),
+            array_agg(r.document_id),
+            array_agg(r.foreign_id),
+            (select array_agg(h.document_id) from recorded as h)
+        into written, v_document_ids, foreign_ids, v_recorded_ids
+        from result as r;
+        exit when v_is_locked or written is not null;
+        -- why it was refused is to be said of a row that cannot change meanwhile
+        perform lock_ocr_offers(p_results);
+        v_is_locked := true;
+    end loop;
+    is_complete := set_config(
+        'ocr_guardrails.finishing_depth', v_outer_depth, true
+    ) is not null
+    and coalesce(cardinality(written), 0) = cardinality(p_results)
+    and coalesce(num_nonnulls(variadic foreign_ids), 0) = 0;
+
+    if cardinality(v_document_ids) > coalesce(cardinality(v_recorded_ids), 0) then
+        -- whose job was deleted under it
+        perform record_written_results(
+            array(
+                select i.id from unnest(v_document_ids) as i (id)
+                except
+                select i.id from unnest(v_recorded_ids) as i (id)
+            ),
+            null
+        );
+    end if;
+end;
+$$;
+
+
+--
+-- Name: FUNCTION write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]) IS 'Internal. Writes what judge_ocr_result(), find_invalid_result() and the search for
+foreign texts (G7) let pass, removes the jobs and writes the history; each document may
+occur once. Returns the ordinals of what was written and, beside each, a document that
+carries the same text, as far as the policy records such; is_complete when all were
+written and none has one, else record_ocr_refusals() says the rest. The documents stay
+locked. An error that the write itself raises goes through to the caller.';
 
 
 --
@@ -6002,171 +6399,6 @@ ALTER TABLE public.ocr_incidents ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
-
-
---
--- Name: ocr_job_history; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.ocr_job_history (
-    document_id uuid NOT NULL,
-    job_id uuid,
-    outcome text NOT NULL,
-    error_class text,
-    worker_id text,
-    engine text,
-    attempt integer,
-    priority integer,
-    queued_at timestamp with time zone,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    wait_ms bigint,
-    processing_time_ms integer,
-    confidence real,
-    word_count integer,
-    source_hash text,
-    lease_token uuid,
-    error text,
-    CONSTRAINT check_ocr_job_history_outcome CHECK ((outcome = ANY (ARRAY['written'::text, 'failed'::text, 'retry'::text, 'expired'::text, 'released'::text, 'cancelled'::text])))
-)
-PARTITION BY RANGE (finished_at);
-
-
---
--- Name: TABLE ocr_job_history; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON TABLE public.ocr_job_history IS 'Append-only: one row per finished attempt (G10). Partitioned by month of finished_at;
-outlives its document.';
-
-
---
--- Name: COLUMN ocr_job_history.document_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.document_id IS 'The document; no foreign key, the evidence stays when the document goes.';
-
-
---
--- Name: COLUMN ocr_job_history.job_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.job_id IS 'The job; null when the document had lost its job.';
-
-
---
--- Name: COLUMN ocr_job_history.outcome; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.outcome IS 'written; failed (dead now); retry (will be tried again); expired (the lease ran out or
-was reset); released (given back unspent); cancelled (by an operator, a requeue or a
-replaced file).';
-
-
---
--- Name: COLUMN ocr_job_history.error_class; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.error_class IS 'document, permanent or infrastructure, for failed and retry.';
-
-
---
--- Name: COLUMN ocr_job_history.worker_id; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.worker_id IS 'Who held the lease.';
-
-
---
--- Name: COLUMN ocr_job_history.engine; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.engine IS 'Name and version of the OCR engine.';
-
-
---
--- Name: COLUMN ocr_job_history.attempt; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.attempt IS 'Number of the attempt, from 1.';
-
-
---
--- Name: COLUMN ocr_job_history.priority; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.priority IS 'Priority of the job.';
-
-
---
--- Name: COLUMN ocr_job_history.queued_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.queued_at IS 'When the job was enqueued.';
-
-
---
--- Name: COLUMN ocr_job_history.started_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.started_at IS 'When the attempt was claimed.';
-
-
---
--- Name: COLUMN ocr_job_history.finished_at; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.finished_at IS 'When the attempt ended; the partition key.';
-
-
---
--- Name: COLUMN ocr_job_history.wait_ms; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.wait_ms IS 'From the moment the job was due to its claim, in milliseconds.';
-
-
---
--- Name: COLUMN ocr_job_history.processing_time_ms; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.processing_time_ms IS 'As the worker measured it for a written result, else from claim to end, in
-milliseconds.';
-
-
---
--- Name: COLUMN ocr_job_history.confidence; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.confidence IS 'Confidence of a written result in percent.';
-
-
---
--- Name: COLUMN ocr_job_history.word_count; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.word_count IS 'Words of a written result.';
-
-
---
--- Name: COLUMN ocr_job_history.source_hash; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.source_hash IS 'SHA-256 of the bytes that a written result was read from.';
-
-
---
--- Name: COLUMN ocr_job_history.lease_token; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.lease_token IS 'The lease of the attempt.';
-
-
---
--- Name: COLUMN ocr_job_history.error; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.ocr_job_history.error IS 'What went wrong, or who ended the attempt and why.';
 
 
 --
@@ -7441,7 +7673,7 @@ ALTER INDEX public.idx_ocr_job_history_infrastructure ATTACH PARTITION public.oc
 -- Name: documents trigger_cleanup_completed_ocr_queue; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER trigger_cleanup_completed_ocr_queue AFTER UPDATE ON public.documents FOR EACH ROW WHEN (((new.ocr_status = 'completed'::text) AND (old.ocr_status IS DISTINCT FROM 'completed'::text))) EXECUTE FUNCTION public.cleanup_completed_ocr_queue();
+CREATE TRIGGER trigger_cleanup_completed_ocr_queue AFTER UPDATE ON public.documents FOR EACH ROW WHEN (((new.ocr_completed_at IS DISTINCT FROM old.ocr_completed_at) AND public.is_finishing_left_to_trigger(new.tableoid))) EXECUTE FUNCTION public.cleanup_completed_ocr_queue();
 
 
 --
@@ -7504,10 +7736,25 @@ ALTER TABLE ONLY public.ocr_queue
 
 
 --
+-- Name: TYPE ocr_id_types; Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON TYPE public.ocr_id_types FROM PUBLIC;
+
+
+--
+-- Name: TYPE ocr_result; Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON TYPE public.ocr_result FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION acquire_lease_lock(p_name text, p_owner text, p_ttl interval); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.acquire_lease_lock(p_name text, p_owner text, p_ttl interval) TO ocr_operator;
 
 
 --
@@ -7529,6 +7776,7 @@ REVOKE ALL ON FUNCTION public.are_sha256_digits(p_hash text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.cancel_ocr_job(p_document_id uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_ocr_job(p_document_id uuid, p_reason text) TO ocr_operator;
 
 
 --
@@ -7543,6 +7791,7 @@ REVOKE ALL ON FUNCTION public.check_lease_arguments(p_document_id uuid, p_lease_
 --
 
 REVOKE ALL ON FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer, p_lease interval, p_raise_if_closed boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_ocr_jobs(p_worker_id text, p_batch_size integer, p_lease interval, p_raise_if_closed boolean) TO ocr_worker;
 
 
 --
@@ -7564,6 +7813,7 @@ REVOKE ALL ON FUNCTION public.count_circuit_failure(p_document_id uuid, p_lease_
 --
 
 REVOKE ALL ON FUNCTION public.create_ocr_history_partitions(p_months_ahead integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.create_ocr_history_partitions(p_months_ahead integer) TO ocr_operator;
 
 
 --
@@ -7585,6 +7835,7 @@ REVOKE ALL ON FUNCTION public.end_ocr_leases(p_document_ids uuid[], p_outcome te
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) TO ocr_producer;
 
 
 --
@@ -7592,6 +7843,7 @@ REVOKE ALL ON FUNCTION public.enqueue_ocr_job(p_document_id uuid, p_priority int
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority integer, p_run_after timestamp with time zone, p_max_attempts integer) TO ocr_producer;
 
 
 --
@@ -7599,6 +7851,7 @@ REVOKE ALL ON FUNCTION public.enqueue_ocr_jobs(p_document_ids uuid[], p_priority
 --
 
 REVOKE ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) TO ocr_producer;
 
 
 --
@@ -7606,6 +7859,7 @@ REVOKE ALL ON FUNCTION public.enqueue_pending_documents(p_limit integer) FROM PU
 --
 
 REVOKE ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_tokens uuid[], p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_tokens uuid[], p_lease interval) TO ocr_worker;
 
 
 --
@@ -7613,6 +7867,7 @@ REVOKE ALL ON FUNCTION public.extend_ocr_leases(p_document_ids uuid[], p_lease_t
 --
 
 REVOKE ALL ON FUNCTION public.fail_ocr_job(p_document_id uuid, p_lease_token uuid, p_error text, p_error_class text, p_engine text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fail_ocr_job(p_document_id uuid, p_lease_token uuid, p_error text, p_error_class text, p_engine text) TO ocr_worker;
 
 
 --
@@ -7623,10 +7878,20 @@ REVOKE ALL ON FUNCTION public.fail_rejected_job(p_result public.ocr_result, p_er
 
 
 --
+-- Name: FUNCTION find_document_files(p_after uuid, p_limit integer); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_document_files(p_after uuid, p_limit integer) TO ocr_operator;
+
+
+--
 -- Name: FUNCTION find_inconsistencies(p_limit integer); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.find_inconsistencies(p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_inconsistencies(p_limit integer) TO ocr_operator;
+GRANT ALL ON FUNCTION public.find_inconsistencies(p_limit integer) TO ocr_monitor;
 
 
 --
@@ -7641,6 +7906,22 @@ REVOKE ALL ON FUNCTION public.find_invalid_result(p_document_id uuid, p_expected
 --
 
 REVOKE ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_operator;
+GRANT ALL ON FUNCTION public.find_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_job_history; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_job_history TO ocr_operator;
+
+
+--
+-- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) FROM PUBLIC;
 
 
 --
@@ -7662,6 +7943,7 @@ REVOKE ALL ON FUNCTION public.hash_ocr_text(p_text text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.ingest_ocr_documents(p_files json, p_priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ingest_ocr_documents(p_files json, p_priority integer) TO ocr_producer;
 
 
 --
@@ -7700,6 +7982,14 @@ REVOKE ALL ON FUNCTION public.list_loaded_objects() FROM PUBLIC;
 
 
 --
+-- Name: TABLE ocr_settings; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_settings TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_settings TO ocr_monitor;
+
+
+--
 -- Name: FUNCTION list_ocr_findings(); Type: ACL; Schema: public; Owner: -
 --
 
@@ -7732,6 +8022,7 @@ REVOKE ALL ON FUNCTION public.lock_ocr_offers(p_results public.ocr_result[]) FRO
 --
 
 REVOKE ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.lock_resource(p_name text, p_timeout interval) TO ocr_operator;
 
 
 --
@@ -7774,6 +8065,7 @@ REVOKE ALL ON FUNCTION public.offer_ocr_results(p_results public.ocr_result[]) F
 --
 
 REVOKE ALL ON FUNCTION public.pause_ocr_queue(p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.pause_ocr_queue(p_reason text) TO ocr_operator;
 
 
 --
@@ -7802,13 +8094,14 @@ REVOKE ALL ON FUNCTION public.read_ocr_result(p_element json) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_ocr_file_checks(p_document_ids uuid[], p_present boolean[], p_actual_hashes text[]) TO ocr_operator;
 
 
 --
--- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]); Type: ACL; Schema: public; Owner: -
 --
 
-REVOKE ALL ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_settings public.ocr_settings, p_written bigint[], p_foreign_ids uuid[], p_jobs public.ocr_queue[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.record_ocr_refusals(p_results public.ocr_result[], p_written bigint[], p_foreign_ids uuid[]) FROM PUBLIC;
 
 
 --
@@ -7823,6 +8116,8 @@ REVOKE ALL ON FUNCTION public.record_written_results(p_document_ids uuid[], p_jo
 --
 
 REVOKE ALL ON FUNCTION public.refresh_ocr_stats() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.refresh_ocr_stats() TO ocr_operator;
+GRANT ALL ON FUNCTION public.refresh_ocr_stats() TO ocr_monitor;
 
 
 --
@@ -7837,6 +8132,7 @@ REVOKE ALL ON FUNCTION public.reject_argument(p_argument text, p_expected text, 
 --
 
 REVOKE ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) TO ocr_operator;
 
 
 --
@@ -7844,6 +8140,7 @@ REVOKE ALL ON FUNCTION public.release_lease_lock(p_name text, p_fence bigint) FR
 --
 
 REVOKE ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_ocr_job(p_document_id uuid, p_lease_token uuid) TO ocr_worker;
 
 
 --
@@ -7858,6 +8155,7 @@ REVOKE ALL ON FUNCTION public.repair_broken_rows(p_locked_ids uuid[], p_job_ids 
 --
 
 REVOKE ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) TO ocr_operator;
 
 
 --
@@ -7865,6 +8163,7 @@ REVOKE ALL ON FUNCTION public.repair_database_consistency(p_dry_run boolean) FRO
 --
 
 REVOKE ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_token uuid, p_current integer, p_total integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_token uuid, p_current integer, p_total integer) TO ocr_worker;
 
 
 --
@@ -7872,6 +8171,8 @@ REVOKE ALL ON FUNCTION public.report_ocr_progress(p_document_id uuid, p_lease_to
 --
 
 REVOKE ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) TO ocr_producer;
+GRANT ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text, p_priority integer) TO ocr_operator;
 
 
 --
@@ -7879,6 +8180,7 @@ REVOKE ALL ON FUNCTION public.requeue_document(p_document_id uuid, p_reason text
 --
 
 REVOKE ALL ON FUNCTION public.reset_stuck_ocr_jobs(p_threshold_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.reset_stuck_ocr_jobs(p_threshold_minutes integer) TO ocr_operator;
 
 
 --
@@ -7893,6 +8195,8 @@ REVOKE ALL ON FUNCTION public.restart_replaced_job(p_document_id uuid, p_lease_t
 --
 
 REVOKE ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) TO ocr_producer;
+GRANT ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) TO ocr_operator;
 
 
 --
@@ -7900,6 +8204,7 @@ REVOKE ALL ON FUNCTION public.restore_previous_result(p_document_id uuid) FROM P
 --
 
 REVOKE ALL ON FUNCTION public.resume_ocr_queue() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resume_ocr_queue() TO ocr_operator;
 
 
 --
@@ -7907,6 +8212,7 @@ REVOKE ALL ON FUNCTION public.resume_ocr_queue() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.retry_failed_ocr_jobs(p_limit integer, p_error_like text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.retry_failed_ocr_jobs(p_limit integer, p_error_like text) TO ocr_operator;
 
 
 --
@@ -7942,6 +8248,14 @@ REVOKE ALL ON FUNCTION public.set_guard_mode(p_mode text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.set_ocr_setting(p_name text, p_value text) TO ocr_operator;
+
+
+--
+-- Name: FUNCTION settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.settle_displaced_jobs(p_now timestamp with time zone, p_marks timestamp with time zone[]) FROM PUBLIC;
 
 
 --
@@ -7963,6 +8277,7 @@ REVOKE ALL ON FUNCTION public.strip_literals(p_statement text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_expected_filenames text[], p_ocr_texts text[], p_confidences double precision[], p_word_counts integer[], p_processing_times_ms integer[], p_lease_tokens uuid[], p_source_hashes text[], p_engines text[]) TO ocr_worker;
 
 
 --
@@ -7970,6 +8285,7 @@ REVOKE ALL ON FUNCTION public.update_ocr_arrays_safe(p_document_ids uuid[], p_ex
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) TO ocr_worker;
 
 
 --
@@ -7977,6 +8293,7 @@ REVOKE ALL ON FUNCTION public.update_ocr_batch_safe(p_results json) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_filename text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_processing_time_ms integer, p_lease_token uuid, p_source_hash text, p_engine text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_filename text, p_ocr_text text, p_confidence double precision, p_word_count integer, p_processing_time_ms integer, p_lease_token uuid, p_source_hash text, p_engine text) TO ocr_worker;
 
 
 --
@@ -7984,6 +8301,8 @@ REVOKE ALL ON FUNCTION public.update_ocr_safe(p_document_id uuid, p_expected_fil
 --
 
 REVOKE ALL ON FUNCTION public.validate_database_consistency() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.validate_database_consistency() TO ocr_operator;
+GRANT ALL ON FUNCTION public.validate_database_consistency() TO ocr_monitor;
 
 
 --
@@ -7991,6 +8310,253 @@ REVOKE ALL ON FUNCTION public.validate_database_consistency() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION public.validate_ocr_consistency() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.write_ocr_results(p_results public.ocr_result[], OUT is_complete boolean, OUT written bigint[], OUT foreign_ids uuid[]) FROM PUBLIC;
+
+
+--
+-- Name: COLUMN ocr_incidents.id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.created_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(created_at) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.reason; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(reason) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.document_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(document_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.job_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(job_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.worker_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(worker_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.expected_filename; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(expected_filename) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.actual_filename; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(actual_filename) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.offered_hash; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(offered_hash) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.actual_hash; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(actual_hash) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.text_length; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(text_length) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.text_hash; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(text_hash) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.other_document_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(other_document_id) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.detail; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(detail) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.statement; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(statement) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.session_user_name; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(session_user_name) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.application_name; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(application_name) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: COLUMN ocr_incidents.client_addr; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(client_addr) ON TABLE public.ocr_incidents TO ocr_operator;
+
+
+--
+-- Name: TABLE ocr_processing_rate; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_processing_rate TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_processing_rate TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_queue_overview; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_worker;
+GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_queue_overview TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.paused_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_worker;
+GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(paused_at) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.paused_by; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(paused_by) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(paused_by) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.paused_reason; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(paused_reason) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(paused_reason) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_state; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_state) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_state) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_changed_at; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_changed_at) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_changed_at) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_open_until; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_open_until) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_open_until) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: COLUMN ocr_queue_state.circuit_last_error; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT(circuit_last_error) ON TABLE public.ocr_queue_state TO ocr_operator;
+GRANT SELECT(circuit_last_error) ON TABLE public.ocr_queue_state TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_recent_failures; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_recent_failures TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_recent_failures TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_recent_incidents; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_recent_incidents TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_recent_incidents TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_stats; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_stats TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_stats TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_unsafe_statements; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_unsafe_statements TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_unsafe_statements TO ocr_monitor;
+
+
+--
+-- Name: TABLE ocr_worker_activity; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.ocr_worker_activity TO ocr_operator;
+GRANT SELECT ON TABLE public.ocr_worker_activity TO ocr_monitor;
 
 
 --

@@ -230,6 +230,7 @@ CALLS = (
         "select record_ocr_file_checks(array[doc()], array[true], "
         "array[repeat('1', 64)]) as checked;",
         ("pending", "completed"),
+        passes_over=("0",),
         often=False,
     ),
     Call(
@@ -286,11 +287,4 @@ ALONE = {
     "release_lease_lock": "touches no document or job; locks.spec",
     "resume_ocr_queue": "touches no document or job; claim_operating.spec",
     "set_ocr_setting": "touches no document or job",
-}
-
-#: Defects that are known: two calls, and what their race comes to.
-KNOWN = {
-    # it is to pass over documents that do not exist, and one that goes at this moment
-    # is found by the foreign key
-    ("delete", "check_file"): "fk_ocr_file_checks_document_id",
 }

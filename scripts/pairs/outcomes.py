@@ -20,7 +20,7 @@ from itertools import combinations, permutations
 
 from harness.isolation import DEADLOCK
 
-from .calls import CALL, KNOWN
+from .calls import CALL
 from .specs import LEVELS, WHO
 
 SERIALIZATION = "ERROR:  could not serialize access"
@@ -144,8 +144,6 @@ class Judge:
         self.runs = runs
         #: What calls come to one after the other, the sessions named in order.
         self._serial: dict[tuple[str, tuple[str, ...]], Outcome] = {}
-        #: Defects that are known and came about.
-        self.known: set[tuple[str, str]] = set()
         #: Runs of the same calls that came out unlike each other.
         self._unlike: list[str] = []
         for run in filter(_is_serial, self.runs):
@@ -161,19 +159,11 @@ class Judge:
 
     def complaints(self) -> list[str]:
         """What is against the rules, in words; nothing where all is well."""
-        found = self._unlike + [
+        return self._unlike + [
             f"{run.name}: {complaint}"
             for run in self.runs
             for complaint in self._judge(run)
         ]
-        tried = {frozenset(call for _, call in run.made) for run in self.runs}
-        found += [
-            f"{first} and {second}: what is known to be wrong does not come about any "
-            "more: it is to go from KNOWN"
-            for first, second in KNOWN
-            if frozenset((first, second)) in tried and (first, second) not in self.known
-        ]
-        return found
 
     def _judge(self, run: Run) -> Iterator[str]:
         for state in run.states:
@@ -284,11 +274,6 @@ class Judge:
                     allowed.append(Outcome({**serial.answers, **answers}, serial.state))
         if outcome in allowed:
             return
-        names = [call for _, call in made]
-        for pair in KNOWN:
-            if set(pair) == set(names) and KNOWN[pair] in str(outcome):
-                self.known.add(pair)
-                return
         others = "".join(f"\n    {other}" for other in allowed)
         yield f"came out like no order of the calls:\n    {outcome}\n  but not{others}"
 

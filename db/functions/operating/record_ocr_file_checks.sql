@@ -48,12 +48,20 @@ begin
         );
     end if;
 
+    with
+    -- The foreign key would wait for whoever deletes one of them, with others locked
+    -- (G12), and then fail.
+    known as materialized (
+        select d.id
+        from documents as d
+        where d.id = any(p_document_ids)
+        for key share skip locked
+    )
     insert into ocr_file_checks as c (document_id, present, actual_hash)
     select distinct on (d.id) d.id, a.present, a.actual_hash
     from unnest(p_document_ids, p_present, p_actual_hashes)
         with ordinality as a (document_id, present, actual_hash, n)
-    inner join documents as d
-        on d.id = a.document_id and d.id = any(p_document_ids)
+    inner join known as d on d.id = a.document_id
     order by d.id, a.n desc
     on conflict (document_id) do update
         set

@@ -9,7 +9,7 @@ import pytest
 
 from harness.isolation import DEADLOCK, EXPECTED
 from isolation_pairs import FOLDER
-from pairs.calls import ALONE, CALLS, KNOWN, TRIPLES
+from pairs.calls import ALONE, CALLS, TRIPLES
 from pairs.outcomes import Judge, Run, parse
 from pairs.specs import committed_specs, proof_specs
 
@@ -199,18 +199,3 @@ def test_the_judge_sees(
 ) -> None:
     found = tampered(spec, permutation, old, new)
     assert any(complaint in one for one in found), found
-
-
-def test_a_known_defect_that_is_gone_is_to_go_from_the_list() -> None:
-    (first, second) = next(iter(KNOWN))
-    look = "step look: \ndocument|violations\n---+---\nnew|\n(1 row)\n"
-    calls = (f"one_{first}", f"two_{second}")
-    serial = (
-        f"starting permutation: given_new look\n{look}"
-        f"starting permutation: given_new {' '.join(calls)} look\n"
-        + "".join(f"step {call}: \nanswer\n------\n1\n(1 row)\n" for call in calls)
-        + look
-    )
-    assert any(
-        "it is to go from KNOWN" in one for one in Judge(parse(serial)).complaints()
-    )
