@@ -1725,19 +1725,19 @@ COMMENT ON COLUMN public.ocr_queue.file_size IS 'Size of the file in bytes when 
 
 
 --
--- Name: form_result_history(uuid, text, integer, real, integer, text, uuid, public.ocr_queue); Type: FUNCTION; Schema: public; Owner: -
+-- Name: form_result_history(uuid, text, integer, double precision, integer, text, uuid, public.ocr_queue); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) RETURNS public.ocr_job_history
+CREATE FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence double precision, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) RETURNS public.ocr_job_history
     LANGUAGE sql
-    RETURN ROW(p_document_id, (p_job).id, 'written'::text, NULL::text, (p_job).worker_id, p_engine, (p_job).attempts, (p_job).priority, (p_job).created_at, (p_job).started_at, clock_timestamp(), (public.elapsed_ms((p_job).run_after, (p_job).started_at))::bigint, p_processing_time_ms, p_confidence, p_word_count, p_source_hash, p_lease_token, NULL::text)::public.ocr_job_history;
+    RETURN ROW(p_document_id, (p_job).id, 'written'::text, NULL::text, (p_job).worker_id, p_engine, (p_job).attempts, (p_job).priority, (p_job).created_at, (p_job).started_at, clock_timestamp(), (public.elapsed_ms((p_job).run_after, (p_job).started_at))::bigint, p_processing_time_ms, (p_confidence)::real, p_word_count, p_source_hash, p_lease_token, NULL::text)::public.ocr_job_history;
 
 
 --
--- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: COMMENT; Schema: public; Owner: -
+-- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence double precision, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: COMMENT; Schema: public; Owner: -
 --
 
-COMMENT ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) IS 'Internal. The row of ocr_job_history for a result that was written under p_lease_token;
+COMMENT ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence double precision, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) IS 'Internal. The row of ocr_job_history for a result that was written under p_lease_token;
 p_job is the job as it was when it was removed, null when the document had lost it.';
 
 
@@ -7918,10 +7918,10 @@ GRANT SELECT ON TABLE public.ocr_job_history TO ocr_operator;
 
 
 --
--- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence double precision, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue); Type: ACL; Schema: public; Owner: -
 --
 
-REVOKE ALL ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence real, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.form_result_history(p_document_id uuid, p_engine text, p_processing_time_ms integer, p_confidence double precision, p_word_count integer, p_source_hash text, p_lease_token uuid, p_job public.ocr_queue) FROM PUBLIC;
 
 
 --

@@ -279,6 +279,7 @@ TRIPLES = (
 ALONE = {
     "acquire_lease_lock": "touches no document or job; locks.spec",
     "create_ocr_history_partitions": "touches no document or job",
+    "find_document_files": "reads",
     "find_inconsistencies": "reads what validate_database_consistency() counts",
     "find_stuck_ocr_jobs": "reads; reset_stuck_ocr_jobs() resets what it finds",
     "lock_resource": "touches no document or job; locks.spec",
@@ -286,5 +287,6 @@ ALONE = {
     "refresh_ocr_stats": "reads; stats.spec",
     "release_lease_lock": "touches no document or job; locks.spec",
     "resume_ocr_queue": "touches no document or job; claim_operating.spec",
+    "set_guard_mode": "the owner's, on adopted tables; test_adoption.py",
     "set_ocr_setting": "touches no document or job",
 }

@@ -6,7 +6,7 @@ create or replace function form_result_history(
     p_document_id documents.id%type,
     p_engine text,
     p_processing_time_ms integer,
-    p_confidence real,
+    p_confidence double precision,
     p_word_count integer,
     p_source_hash text,
     p_lease_token uuid,
