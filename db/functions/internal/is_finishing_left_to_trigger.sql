@@ -3,8 +3,8 @@
 -- for a role that may create triggers on the table, who could as well take any of ours
 -- out of action.
 -- The condition of a trigger is evaluated as the role that updates, which needs
--- EXECUTE, and under its search_path. Pinning that would cost more than all the rest, so
--- every name is qualified, and equality is a function, not an operator.
+-- EXECUTE, and under its search_path. Pinning that would cost more than all the rest,
+-- so every name is qualified, and equality is a function, not an operator.
 
 create or replace function is_finishing_left_to_trigger(p_table oid)
 returns boolean
