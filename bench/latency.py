@@ -376,7 +376,7 @@ def measure(
 @click.command()
 @harness.common_options
 @click.option("--rounds", type=int, help="Default: 3; quick: 1.")
-@click.option("--seconds", type=float, help="Of each run; default: 20, quick: 10.")
+@click.option("--seconds", type=float, help="Of each run; default: 20, quick: 7.")
 @click.option("--only", multiple=True, metavar="TEXT", help="Names that begin so.")
 def command(
     quick: bool,
@@ -388,7 +388,7 @@ def command(
 ) -> None:
     """Time from a job's making to its start, at 50 jobs a second."""
     rounds = rounds or (1 if quick else 3)
-    seconds = seconds or (10.0 if quick else 20.0)
+    seconds = seconds or (7.0 if quick else 20.0)
     chosen = [
         candidate
         for candidate in candidates()
