@@ -9,7 +9,7 @@ C, …, and what a guard costs is the difference to the guarded way in the same 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, LiteralString
@@ -19,7 +19,7 @@ import psycopg
 
 from bench import harness
 from bench.systems import guarded, handwritten
-from ocr_guardrails import Guardrails, Outcome, Result
+from ocr_guardrails import Guardrails
 
 GUARDED = "guarded"
 HANDWRITTEN = "handwritten, without any"
@@ -123,8 +123,8 @@ class Variant:
     ) -> None:
         self.name = name
         dsn = harness.make_database(server, f"bench_guards_{number}")
-        self._texts = harness.Workload()
-        self._done = 0
+        self._workload = harness.Workload()
+        self._text = handwritten.texts(self._workload, 0)
         if name == HANDWRITTEN:
             handwritten.install(dsn, None)
             handwritten.fill(dsn, backlog)
@@ -142,78 +142,23 @@ class Variant:
     def run(self, documents: int, batch: int) -> float:
         """Work off a part of the backlog; the backend's CPU per document, in µs."""
         pid = self.connection.info.backend_pid
-        work = self._handwritten if self.name == HANDWRITTEN else self._guarded
         began = cpu(pid)
-        done = sum(work(batch) for _ in range(documents // batch))
+        done = sum(self._work(batch) for _ in range(documents // batch))
         spent = cpu(pid) - began
         if done != documents:
             raise AssertionError(f"{self.name}: {done} of {documents} documents")
         return spent / documents
 
-    def _text(self) -> str:
-        self._done += 1
-        return self._texts.text(self._done)
-
-    def _guarded(self, batch: int) -> int:
-        jobs = self._guard.claim_ocr_jobs("bench", batch)
-        results = [
-            Result(
-                document_id=job.document_id,
-                expected_filename=job.filename,
-                ocr_text=self._text(),
-                confidence=handwritten.CONFIDENCE,
-                word_count=self._texts.word_count,
-                processing_time_ms=handwritten.MILLISECONDS,
-                lease_token=job.lease_token,
-                source_hash=job.file_hash,
-                engine=guarded.ENGINE,
-            )
-            for job in jobs
-        ]
+    def _work(self, batch: int) -> int:
+        words = self._workload.word_count
+        if self.name == HANDWRITTEN:
+            c = self.connection
+            if batch == 1:
+                return handwritten.process_one(c, "bench", self._text, words)
+            return handwritten.process_many(c, "bench", self._text, words, batch)
         if batch == 1:
-            for result in results:
-                if not self._guard.update_ocr_safe(**asdict(result)):
-                    raise AssertionError(f"refused: {result}")
-        elif results:
-            for answer in self._guard.update_ocr_batch_safe(results):
-                if answer.outcome != Outcome.WRITTEN:
-                    raise AssertionError(f"refused: {answer}")
-        return len(jobs)
-
-    def _handwritten(self, batch: int) -> int:
-        c = self.connection
-        if batch == 1:
-            with c.transaction():
-                job = c.execute(handwritten.CLAIM_ONE, ["bench"]).fetchone()
-                assert job is not None
-                c.execute(handwritten.MARK_ONE, [job[1]]).fetchone()
-            result = [
-                self._text(),
-                handwritten.CONFIDENCE,
-                self._texts.word_count,
-                handwritten.MILLISECONDS,
-                job[1],
-            ]
-            with c.transaction():
-                c.execute(handwritten.STORE_ONE, result)
-                c.execute(handwritten.FINISH_ONE, [job[0]])
-            return 1
-        with c.transaction():
-            jobs = c.execute(handwritten.CLAIM_MANY, ["bench", batch]).fetchall()
-            ids = [document for _, document in jobs]
-            c.execute(handwritten.MARK_MANY, [ids]).fetchall()
-        count = len(jobs)
-        results: Sequence[Any] = [
-            ids,
-            [self._text() for _ in ids],
-            [handwritten.CONFIDENCE] * count,
-            [self._texts.word_count] * count,
-            [handwritten.MILLISECONDS] * count,
-        ]
-        with c.transaction():
-            c.execute(handwritten.STORE_MANY, results)
-            c.execute(handwritten.FINISH_MANY, [[job for job, _ in jobs]])
-        return count
+            return guarded.process_one(self._guard, "bench", self._text, words)
+        return guarded.process_many(self._guard, "bench", self._text, words, batch)
 
 
 def measure(

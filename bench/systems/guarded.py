@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -17,7 +18,7 @@ from bench.harness import (
     verify_documents,
     verify_empty,
 )
-from bench.systems.handwritten import APART, CONFIDENCE, MILLISECONDS
+from bench.systems.handwritten import CONFIDENCE, MILLISECONDS, texts
 from ocr_guardrails import Guardrails, Outcome, Result
 from ocr_guardrails.migrate import migrate
 
@@ -66,58 +67,75 @@ def verify(dsn: str, documents: int) -> None:
             raise AssertionError(f"{documents} history rows: {row}")
 
 
+def process_one(
+    guard: Guardrails, name: str, text: Callable[[], str], words: int
+) -> int:
+    """One call for the claim, one for the result; how many jobs there were."""
+    jobs = guard.claim_ocr_jobs(name)
+    for job in jobs:
+        written = guard.update_ocr_safe(
+            job.document_id,
+            job.filename,
+            text(),
+            CONFIDENCE,
+            words,
+            MILLISECONDS,
+            lease_token=job.lease_token,
+            source_hash=job.file_hash,
+            engine=ENGINE,
+        )
+        if not written:
+            raise AssertionError(f"refused: {job}")
+    return len(jobs)
+
+
+def process_many(
+    guard: Guardrails, name: str, text: Callable[[], str], words: int, batch: int
+) -> int:
+    """The same for a batch."""
+    jobs = guard.claim_ocr_jobs(name, batch)
+    if not jobs:
+        return 0
+    results = [
+        Result(
+            document_id=job.document_id,
+            expected_filename=job.filename,
+            ocr_text=text(),
+            confidence=CONFIDENCE,
+            word_count=words,
+            processing_time_ms=MILLISECONDS,
+            lease_token=job.lease_token,
+            source_hash=job.file_hash,
+            engine=ENGINE,
+        )
+        for job in jobs
+    ]
+    for answer in guard.update_ocr_batch_safe(results):
+        if answer.outcome != Outcome.WRITTEN:
+            raise AssertionError(f"refused: {answer}")
+    return len(jobs)
+
+
 def work_one(number: int, ready: Ready, dsn: str, workload: Workload) -> None:
-    """One call for the claim, one for the result."""
-    name, words, done = f"worker-{number}", workload.word_count, number * APART
+    """A worker that takes one job at a time."""
+    name, words, text = f"worker-{number}", workload.word_count, texts(workload, number)
     with psycopg.connect(dsn, autocommit=True) as connection:
         guard = Guardrails(connection)
         ready()
-        while jobs := guard.claim_ocr_jobs(name):
-            for job in jobs:
-                text = workload.text(done)
-                done += 1
-                written = guard.update_ocr_safe(
-                    job.document_id,
-                    job.filename,
-                    text,
-                    CONFIDENCE,
-                    words,
-                    MILLISECONDS,
-                    lease_token=job.lease_token,
-                    source_hash=job.file_hash,
-                    engine=ENGINE,
-                )
-                if not written:
-                    raise AssertionError(f"refused: {job}")
+        while process_one(guard, name, text, words):
+            pass
 
 
 def work_many(
     number: int, ready: Ready, dsn: str, workload: Workload, batch: int
 ) -> None:
-    """The same for a batch."""
-    name, words, done = f"worker-{number}", workload.word_count, number * APART
+    """A worker that takes batches."""
+    name, words, text = f"worker-{number}", workload.word_count, texts(workload, number)
     with psycopg.connect(dsn, autocommit=True) as connection:
         guard = Guardrails(connection)
         ready()
-        while jobs := guard.claim_ocr_jobs(name, batch):
-            results = [
-                Result(
-                    document_id=job.document_id,
-                    expected_filename=job.filename,
-                    ocr_text=workload.text(done + offset),
-                    confidence=CONFIDENCE,
-                    word_count=words,
-                    processing_time_ms=MILLISECONDS,
-                    lease_token=job.lease_token,
-                    source_hash=job.file_hash,
-                    engine=ENGINE,
-                )
-                for offset, job in enumerate(jobs)
-            ]
-            done += len(jobs)
-            for answer in guard.update_ocr_batch_safe(results):
-                if answer.outcome != Outcome.WRITTEN:
-                    raise AssertionError(f"refused: {answer}")
+        while process_many(guard, name, text, words, batch):
+            pass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ take arrays. Prepared at their first execution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -164,36 +165,75 @@ def verify(dsn: str, documents: int) -> None:
         verify_empty(connection, "select count(*) from ocr_queue")
 
 
+def process_one(
+    connection: psycopg.Connection[Any],
+    name: str,
+    text: Callable[[], str],
+    words: int,
+) -> int:
+    """Claim a job and store its result; how many there were, 1 or 0."""
+    with connection.transaction():
+        job = connection.execute(CLAIM_ONE, [name]).fetchone()
+        if job is None:
+            return 0
+        connection.execute(MARK_ONE, [job[1]]).fetchone()
+    result = [text(), CONFIDENCE, words, MILLISECONDS, job[1]]
+    with connection.transaction():
+        connection.execute(STORE_ONE, result)
+        connection.execute(FINISH_ONE, [job[0]])
+    return 1
+
+
+def process_many(
+    connection: psycopg.Connection[Any],
+    name: str,
+    text: Callable[[], str],
+    words: int,
+    batch: int,
+) -> int:
+    """The same for a batch; how many jobs there were."""
+    with connection.transaction():
+        jobs = connection.execute(CLAIM_MANY, [name, batch]).fetchall()
+        if not jobs:
+            return 0
+        documents: list[UUID] = [document for _, document in jobs]
+        connection.execute(MARK_MANY, [documents]).fetchall()
+    results: Sequence[Any] = [
+        documents,
+        [text() for _ in jobs],
+        [CONFIDENCE] * len(jobs),
+        [words] * len(jobs),
+        [MILLISECONDS] * len(jobs),
+    ]
+    with connection.transaction():
+        connection.execute(STORE_MANY, results)
+        connection.execute(FINISH_MANY, [[job for job, _ in jobs]])
+    return len(jobs)
+
+
+def texts(workload: Workload, number: int) -> Callable[[], str]:
+    """The texts of a worker, one after the other; those of another one differ."""
+    numbers = itertools.count(number * APART)
+    return lambda: workload.text(next(numbers))
+
+
 def work_one(number: int, ready: Ready, dsn: str, workload: Workload) -> None:
     """Two statements for the claim, two for the completion, in two transactions."""
-    name, words, done = f"worker-{number}", workload.word_count, number * APART
+    name, words, text = f"worker-{number}", workload.word_count, texts(workload, number)
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=0) as connection:
         ready()
-        while True:
-            with connection.transaction():
-                job = connection.execute(CLAIM_ONE, [name]).fetchone()
-                if job is None:
-                    return
-                connection.execute(MARK_ONE, [job[1]]).fetchone()
-            text = workload.text(done)
-            done += 1
-            with connection.transaction():
-                connection.execute(
-                    STORE_ONE, [text, CONFIDENCE, words, MILLISECONDS, job[1]]
-                )
-                connection.execute(FINISH_ONE, [job[0]])
+        while process_one(connection, name, text, words):
+            pass
 
 
 def work_one_cte(number: int, ready: Ready, dsn: str, workload: Workload) -> None:
     """One statement for each step: as few round trips as two commits allow."""
-    name, words, done = f"worker-{number}", workload.word_count, number * APART
+    name, words, text = f"worker-{number}", workload.word_count, texts(workload, number)
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=0) as connection:
         ready()
         while job := connection.execute(CLAIM_ONE_CTE, [name]).fetchone():
-            text = workload.text(done)
-            done += 1
             connection.execute(
-                STORE_ONE_CTE, [text, CONFIDENCE, words, MILLISECONDS, job[1], job[0]]
+                STORE_ONE_CTE, [text(), CONFIDENCE, words, MILLISECONDS, job[1], job[0]]
             )
 
 
@@ -201,28 +241,11 @@ def work_many(
     number: int, ready: Ready, dsn: str, workload: Workload, batch: int
 ) -> None:
     """The same statements for a batch, their parameters as arrays."""
-    name, words, done = f"worker-{number}", workload.word_count, number * APART
+    name, words, text = f"worker-{number}", workload.word_count, texts(workload, number)
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=0) as connection:
         ready()
-        while True:
-            with connection.transaction():
-                jobs = connection.execute(CLAIM_MANY, [name, batch]).fetchall()
-                if not jobs:
-                    return
-                documents: list[UUID] = [document for _, document in jobs]
-                connection.execute(MARK_MANY, [documents]).fetchall()
-            texts = [workload.text(done + offset) for offset in range(len(jobs))]
-            done += len(jobs)
-            results: Sequence[Any] = [
-                documents,
-                texts,
-                [CONFIDENCE] * len(jobs),
-                [words] * len(jobs),
-                [MILLISECONDS] * len(jobs),
-            ]
-            with connection.transaction():
-                connection.execute(STORE_MANY, results)
-                connection.execute(FINISH_MANY, [[job for job, _ in jobs]])
+        while process_many(connection, name, text, words, batch):
+            pass
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bench import harness
 from bench.harness import Workload
+from bench.systems.handwritten import APART
 
 # Handlers that run at a time in one worker process on Node.js, and the connections that
 # they share. Here and in the Python peers, chosen by trial: what was fastest with four
@@ -56,8 +57,6 @@ STORE_MANY: LiteralString = (
 PATIENCE = 60.0
 # Seconds between two looks at the workers, and at a queue whose handlers are done.
 LOOK = 0.002
-# Between the numbers of two workers' texts.
-APART = 1_000_000_000
 
 NODE = Path(__file__).with_name("node")
 
